@@ -1,0 +1,47 @@
+"""What every recording offers: scenes in order, clips to plan from, truths to score with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from drivevlm.world.clip import Clip
+from drivevlm.world.truth import Truth
+
+
+class DataError(Exception):
+    """A recording is missing, incomplete or wrong; the message is one clear line."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneClips:
+    """One scene and the tokens of its clips, oldest first."""
+
+    name: str
+    tokens: tuple[str, ...]
+
+
+class Recording(Protocol):
+    """A source of clips."""
+
+    @property
+    def name(self) -> str:
+        """As tables and records call it, e.g. ``nuscenes v1.0-mini``."""
+
+    @property
+    def digest(self) -> str:
+        """Changes when the recording's content or the way of reading it changes."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Where each prompt input comes from, by block name; recorded with every score."""
+
+    def scenes(self) -> tuple[SceneClips, ...]:
+        """The chosen scenes, in a fixed order."""
+
+    def clip(self, token: str) -> Clip:
+        """What a planner may know. Raises DataError for an unknown token."""
+
+    def truth(self, token: str) -> Truth | None:
+        """What a metric needs; None where the recording has no poses to score with."""

@@ -1,0 +1,1 @@
+"""Floor 2: where road and language meet: templates, ask, answer, codecs, grammar."""

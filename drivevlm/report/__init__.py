@@ -1,0 +1,1 @@
+"""Floor 5: how results look: tables, pictures, pages."""

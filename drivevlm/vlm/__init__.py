@@ -1,0 +1,1 @@
+"""Floor 1: chat models behind one seam. They know conversations, never a road."""

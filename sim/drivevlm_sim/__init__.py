@@ -1,0 +1,1 @@
+"""Floor 4: worlds to drive in, written in the nuScenes schema."""
