@@ -89,7 +89,7 @@ def path_of_point(plan: Plan, *, point_ego_m: Floats) -> Floats:
     return np.asarray(plan.xy_ego_m + offset)
 
 
-def carried_forward(plan: Plan, *, then_from_now: Pose2, age_s: float) -> Plan | None:
+def carried_forward(plan: Plan, *, now_from_then: Pose2, age_s: float) -> Plan | None:
     """An older plan seen from today: shifted in time and moved into today's ego frame.
 
     The waypoints still ahead are read off the old plan (linear in time), at the plan's own rate;
@@ -102,4 +102,4 @@ def carried_forward(plan: Plan, *, then_from_now: Pose2, age_s: float) -> Plan |
     wanted_s = age_s + np.arange(1, left + 1) * plan.dt_s
     path = np.vstack([np.zeros((1, 2)), plan.xy_ego_m])
     xy_then_m = np.stack([np.interp(wanted_s, known_s, path[:, k]) for k in (0, 1)], axis=1)
-    return Plan(then_from_now.inverse().apply(xy_then_m), dt_s=plan.dt_s)
+    return Plan(now_from_then.apply(xy_then_m), dt_s=plan.dt_s)

@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both are quick the second time.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Every extra but [ros], which needs a sourced ROS 2.
+EXTRAS := dev
+
+.PHONY: demo test test-all lint bench clean help
+
+help:
+	@echo "make demo      install, plan the generated scenes, print a table, write a page"
+	@echo "make test      install, lint, types, floors, tests (minutes)"
+	@echo "make test-all  the same with everything slow"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make bench     speed, as ratios taken in one run"
+
+demo: $(VENV)/.run-ready
+	$(BIN)/drivevlm eval
+
+test: lint
+	$(BIN)/pytest -m "not slow and not gpu and not ros"
+
+test-all: lint
+	$(BIN)/pytest -m "not gpu and not ros"
+
+lint: $(VENV)/.test-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test-ready
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+$(VENV)/.run-ready: pyproject.toml constraints.txt
+	.ci/install $(PYTHON) $(VENV) ""
+	touch $@
+
+$(VENV)/.test-ready: pyproject.toml constraints.txt
+	.ci/install $(PYTHON) $(VENV) "[$(EXTRAS)]"
+	touch $@ $(VENV)/.run-ready
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

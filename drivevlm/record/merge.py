@@ -1,0 +1,52 @@
+"""Parts of one run, made anywhere, joined into one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from drivevlm.record.run_folder import (
+    RecordError,
+    RunFolder,
+    difference,
+    read_manifest,
+    read_records,
+    write_atomically,
+)
+
+
+def merge_runs(parts: Sequence[Path], out: Path) -> Path:
+    """Join the shards ``i/n`` of one run into ``out``; each must be there exactly once.
+
+    Raises RecordError where parts are of different runs, overlap, or one is missing.
+    """
+    manifests = {part: read_manifest(part) for part in parts}
+    first = manifests[parts[0]]
+    common = _without_shard(first["identity"])
+    shards: dict[str, Path] = {}
+    for part, manifest in manifests.items():
+        mine = _without_shard(manifest["identity"])
+        if mine != common:
+            raise RecordError(f"{part} is another run than {parts[0]}: {difference(common, mine)}")
+        shard = manifest["identity"]["shard"]
+        if shard in shards:
+            raise RecordError(f"{part} and {shards[shard]} are both part {shard}")
+        shards[shard] = part
+    count = int(next(iter(shards)).split("/")[1])
+    missing = [f"{i}/{count}" for i in range(count) if f"{i}/{count}" not in shards]
+    if missing:
+        raise RecordError(f"parts {', '.join(missing)} are missing: name all {count} of them")
+    whole = {**first, "identity": {**first["identity"], "shard": "0/1"}}
+    with RunFolder(out, whole) as run:
+        for part in shards.values():
+            for record in read_records(part):
+                if record.key not in run.records:
+                    run.append(record)
+    write_atomically(out / "parts.json", json.dumps({k: str(v) for k, v in shards.items()}) + "\n")
+    return out
+
+
+def _without_shard(identity: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in identity.items() if key != "shard"}

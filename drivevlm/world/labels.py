@@ -1,0 +1,222 @@
+"""What a perfect planner would have answered: a decision read off the recording by rules."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivevlm.world.boxes import Box3, Detection
+from drivevlm.world.categories import detection_category
+from drivevlm.world.clip import Proposals
+from drivevlm.world.decision import CriticalObject, Decision
+from drivevlm.world.kinematics import SpeedClass, TurnClass, kinematic_class
+from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Floats, rotation_from_wxyz, wrap_rad
+from drivevlm.world.sets import (
+    FailureKind,
+    LaneRelation,
+    Lateral,
+    Longitudinal,
+    MetaDecision,
+    Signal,
+    Verdict,
+)
+from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
+
+FRONT_M = 3.528
+"""From the rear axle to the front bumper: box centre 1.486 m ahead, half of 4.084 m before it."""
+HALF_LANE_M = 1.8
+"""Objects within this distance of the driven path stand in the ego's lane."""
+NEXT_LANE_M = 5.4
+"""Objects beyond this distance stand off the road (no map is asked)."""
+MATCH_M = 2.0
+"""A proposal is true when a labelled object of its class is nearer than this (nuScenes TP)."""
+LEAD_M = 40.0
+"""An object ahead in the ego's lane is a lead up to this gap."""
+CROSSING_RAD = np.pi / 4
+CLOSING_MPS = 0.1
+MOST_CRITICAL = 3
+MOST_ADDED = 4
+
+
+def boxes_now(truth: Truth) -> tuple[Box3, ...]:
+    """Labelled objects of the ten classes with a measured point, nearest first, in the ego frame.
+
+    Velocities are backward differences over the keyframe before; None where the object is new.
+    """
+    now = truth.now
+    ego_from_global = now.global_from_ego.inverse()
+    velocity = _velocities_global_mps(truth)
+    boxes = []
+    for i, name in enumerate(now.boxes.category):
+        category = detection_category(name)
+        points = int(now.boxes.lidar_points[i] + now.boxes.radar_points[i])
+        if category is None or points == 0:
+            continue
+        rotation = ego_from_global.rotation @ rotation_from_wxyz(now.boxes.wxyz_global[i])
+        moving = velocity.get(now.boxes.instance[i])
+        boxes.append(
+            Box3(
+                ego_from_global.apply(now.boxes.center_global_m[i]),
+                now.boxes.size_lwh_m[i],
+                float(np.arctan2(rotation[1, 0], rotation[0, 0])),
+                category,
+                None if moving is None else (ego_from_global.rotation @ moving)[:2],
+                id=now.boxes.instance[i],
+            )
+        )
+    return tuple(sorted(boxes, key=lambda box: box.distance_m))
+
+
+def _velocities_global_mps(truth: Truth) -> dict[str, Floats]:
+    before: TruthStep | None = truth.steps.get(-1)
+    if before is None:
+        return {}
+    dt_s = (truth.now.stamp_us - before.stamp_us) / 1e6
+    was = _centers(before.boxes)
+    return {
+        name: (center - was[name]) / dt_s
+        for name, center in _centers(truth.now.boxes).items()
+        if name in was
+    }
+
+
+def _centers(boxes: LabelledBoxes) -> dict[str, Floats]:
+    return dict(zip(boxes.instance, boxes.center_global_m, strict=True))
+
+
+def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Decision:
+    """The answer that the recording itself gives; a failure where its future is incomplete.
+
+    Detections: a proposal within ``MATCH_M`` of a labelled object of its class is kept, others
+    are dropped, the nearest objects that no proposal covers are added. Critical objects: the
+    nearest ahead of the ego within a lane of the driven path. The decision follows the kinematic
+    class of the recorded plan and the nearest critical object. The signal is unknown: nuScenes
+    does not record lights.
+    """
+    plan = truth.future_plan()
+    if plan is None:
+        return Decision.failed(FailureKind.NO_FUTURE, "the recorded future is incomplete")
+    objects = boxes_now(truth)
+    detections = _verdicts(objects, proposals.boxes if proposals else ())
+    kept = [d.box for d in detections if d.verdict is not Verdict.DROPPED]
+    critical = _critical(kept, plan, speed_mps=_speed_mps(truth, plan))
+    return Decision(
+        plan=plan,
+        detections=detections,
+        critical=critical,
+        signal=Signal.UNKNOWN,
+        summary=truth.description or None,
+        meta=_meta(plan, critical, {box.id: box for box in kept}),
+    )
+
+
+def _verdicts(objects: tuple[Box3, ...], proposals: tuple[Box3, ...]) -> tuple[Detection, ...]:
+    free = list(objects)
+    verdicts = []
+    for proposal in proposals:
+        near = [
+            box
+            for box in free
+            if box.category == proposal.category and _apart_m(box, proposal) < MATCH_M
+        ]
+        if near:
+            free.remove(min(near, key=lambda box: _apart_m(box, proposal)))
+        verdicts.append(Detection(proposal, Verdict.KEPT if near else Verdict.DROPPED))
+    added = [
+        Box3.typical(
+            box.category,
+            x_ego_m=float(box.center_ego_m[0]),
+            y_ego_m=float(box.center_ego_m[1]),
+            id=f"a{k + 1}",
+        )
+        for k, box in enumerate(free[:MOST_ADDED])
+    ]
+    return (*verdicts, *(Detection(box, Verdict.ADDED) for box in added))
+
+
+def _apart_m(a: Box3, b: Box3) -> float:
+    return float(np.hypot(*(a.center_ego_m[:2] - b.center_ego_m[:2])))
+
+
+def _speed_mps(truth: Truth, plan: Plan) -> float:
+    before = truth.steps.get(-1)
+    if before is None:
+        return float(plan.speeds_mps()[0])
+    ego_from_before = truth.now.global_from_ego.inverse() @ before.global_from_ego
+    dt_s = (truth.now.stamp_us - before.stamp_us) / 1e6
+    return float(np.hypot(*ego_from_before.translation_m[:2]) / dt_s)
+
+
+def _critical(boxes: list[Box3], plan: Plan, *, speed_mps: float) -> tuple[CriticalObject, ...]:
+    found = []
+    for box in boxes:
+        lane = _lane_relation(box, plan)
+        if lane is LaneRelation.OFF_ROAD or box.center_ego_m[0] < 0:
+            continue
+        gap_m = max(0.0, float(box.corners_ego_m()[:, 0].min()) - FRONT_M)
+        ahead_mps = 0.0 if box.velocity_ego_mps is None else float(box.velocity_ego_mps[0])
+        closing_mps = speed_mps - ahead_mps
+        closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
+        ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
+        found.append(CriticalObject(box.id, lane, gap_m, ttc_s))
+    mine = (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
+    found.sort(key=lambda item: (item.lane not in mine, item.gap_m))
+    return tuple(found[:MOST_CRITICAL])
+
+
+def _lane_relation(box: Box3, plan: Plan) -> LaneRelation:
+    """By distance from the driven path (today's heading where the path is too short)."""
+    path = np.vstack([[0.0, 0.0], plan.xy_ego_m])
+    yaw = np.concatenate([[0.0], plan.headings_ego_rad()])
+    # Beyond its end the path goes on straight, so that a lead stays a lead while we wait.
+    path = np.vstack([path, path[-1] + 60.0 * np.array([np.cos(yaw[-1]), np.sin(yaw[-1])])])
+    aside_m, heading_rad = _offset_from_path(box.center_ego_m[:2], path)
+    turn = abs(float(wrap_rad(box.yaw_ego_rad - heading_rad)))
+    speed = 0.0 if box.velocity_ego_mps is None else float(np.hypot(*box.velocity_ego_mps))
+    moving = speed > 0.5
+    if abs(aside_m) > NEXT_LANE_M:
+        return LaneRelation.OFF_ROAD
+    if moving and CROSSING_RAD < turn < np.pi - CROSSING_RAD:
+        return LaneRelation.CROSSING
+    if abs(aside_m) <= HALF_LANE_M:
+        return LaneRelation.EGO_LANE
+    if moving and turn >= np.pi - CROSSING_RAD:
+        return LaneRelation.ONCOMING
+    return LaneRelation.LEFT_LANE if aside_m > 0 else LaneRelation.RIGHT_LANE
+
+
+def _offset_from_path(xy_m: Floats, path: Floats) -> tuple[float, float]:
+    """Signed distance (left positive) from a polyline, and the heading of its nearest segment."""
+    start, step = path[:-1], np.diff(path, axis=0)
+    length2 = np.maximum((step**2).sum(axis=1), 1e-12)
+    along = np.clip(((xy_m - start) * step).sum(axis=1) / length2, 0.0, 1.0)
+    off = xy_m - (start + along[:, None] * step)
+    k = int(np.argmin((off**2).sum(axis=1)))
+    side = step[k, 0] * off[k, 1] - step[k, 1] * off[k, 0]
+    return float(np.copysign(np.hypot(*off[k]), side)), float(np.arctan2(step[k, 1], step[k, 0]))
+
+
+_TURNS = {
+    TurnClass.LEFT: Lateral.TURN_LEFT,
+    TurnClass.STRAIGHT: Lateral.KEEP_LANE,
+    TurnClass.RIGHT: Lateral.TURN_RIGHT,
+}
+
+
+def _meta(plan: Plan, critical: tuple[CriticalObject, ...], boxes: dict[str, Box3]) -> MetaDecision:
+    speed, turn = kinematic_class(plan)
+    first = critical[0] if critical else None
+    in_way = first is not None and first.lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
+    if first is not None and in_way and first.gap_m < LEAD_M:
+        on_foot = boxes[first.id].category == "pedestrian" or first.lane is LaneRelation.CROSSING
+        if not on_foot:
+            return MetaDecision(Longitudinal.FOLLOW_LEAD, _TURNS[turn])
+        if speed in (SpeedClass.SLOW, SpeedClass.STOP):
+            return MetaDecision(Longitudinal.YIELD, _TURNS[turn])
+    longitudinal = {
+        SpeedClass.STOP: Longitudinal.STOP,
+        SpeedClass.SLOW: Longitudinal.ADAPT_TO_ROAD,
+        SpeedClass.KEEP: Longitudinal.TRACK_SPEED,
+        SpeedClass.ACCELERATE: Longitudinal.TRACK_SPEED,
+    }[speed]
+    return MetaDecision(longitudinal, _TURNS[turn])

@@ -1,0 +1,15 @@
+"""Reference data that some tests read where it is there."""
+
+from pathlib import Path
+
+import pytest
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+
+
+def reference(name: str) -> Path:
+    """A folder of the reference data; the test is skipped where it is absent."""
+    folder = REFERENCE / name
+    if not folder.is_dir():
+        pytest.skip(f"reference data {name} is not beside this checkout")
+    return folder
