@@ -106,7 +106,7 @@ def unicycle(
     """Drive from the origin, heading 0, with one acceleration and curvature per step.
 
     Within a step both are constant, so the path is an exact circular arc. Braking ends at
-    standstill and never turns into reversing (and a reversing start ends at standstill likewise).
+    standstill and never turns into reversing; standstill is left forwards only.
 
     Args:
         speed_mps: Speed at the start, negative when reversing.
@@ -133,6 +133,8 @@ def unicycle(
 
 def distance_run(speed_mps: float, acceleration_mps2: float, dt_s: float) -> tuple[float, float]:
     """Signed distance over ``dt_s`` and the speed after it; the sign of the speed never flips."""
+    if speed_mps == 0 and acceleration_mps2 < 0:
+        return 0.0, 0.0
     after = speed_mps + acceleration_mps2 * dt_s
     if speed_mps * after >= 0:
         return speed_mps * dt_s + 0.5 * acceleration_mps2 * dt_s**2, after

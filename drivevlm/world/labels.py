@@ -97,22 +97,24 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
     if plan is None:
         return Decision.failed(FailureKind.NO_FUTURE, "the recorded future is incomplete")
     objects = boxes_now(truth)
-    detections = _verdicts(objects, proposals.boxes if proposals else ())
-    kept = [d.box for d in detections if d.verdict is not Verdict.DROPPED]
-    critical = _critical(kept, plan, speed_mps=_speed_mps(truth, plan))
+    detections, named = _verdicts(objects, proposals.boxes if proposals else ())
+    critical = _critical(named, plan, speed_mps=_speed_mps(truth, plan))
     return Decision(
         plan=plan,
         detections=detections,
         critical=critical,
         signal=Signal.UNKNOWN,
         summary=truth.description or None,
-        meta=_meta(plan, critical, {box.id: box for box in kept}),
+        meta=_meta(plan, critical, named),
     )
 
 
-def _verdicts(objects: tuple[Box3, ...], proposals: tuple[Box3, ...]) -> tuple[Detection, ...]:
+def _verdicts(
+    objects: tuple[Box3, ...], proposals: tuple[Box3, ...]
+) -> tuple[tuple[Detection, ...], dict[str, Box3]]:
+    """What to say of each proposal and which objects to add; and the true object by its name."""
     free = list(objects)
-    verdicts = []
+    detections, named = [], {}
     for proposal in proposals:
         near = [
             box
@@ -120,18 +122,16 @@ def _verdicts(objects: tuple[Box3, ...], proposals: tuple[Box3, ...]) -> tuple[D
             if box.category == proposal.category and _apart_m(box, proposal) < MATCH_M
         ]
         if near:
-            free.remove(min(near, key=lambda box: _apart_m(box, proposal)))
-        verdicts.append(Detection(proposal, Verdict.KEPT if near else Verdict.DROPPED))
-    added = [
-        Box3.typical(
-            box.category,
-            x_ego_m=float(box.center_ego_m[0]),
-            y_ego_m=float(box.center_ego_m[1]),
-            id=f"a{k + 1}",
-        )
-        for k, box in enumerate(free[:MOST_ADDED])
-    ]
-    return (*verdicts, *(Detection(box, Verdict.ADDED) for box in added))
+            nearest = min(near, key=lambda box: _apart_m(box, proposal))
+            free.remove(nearest)
+            named[proposal.id] = nearest
+        detections.append(Detection(proposal, Verdict.KEPT if near else Verdict.DROPPED))
+    for k, box in enumerate(free[:MOST_ADDED]):
+        x_m, y_m = (float(v) for v in box.center_ego_m[:2])
+        said = Box3.typical(box.category, x_ego_m=x_m, y_ego_m=y_m, id=f"a{k + 1}")
+        detections.append(Detection(said, Verdict.ADDED))
+        named[said.id] = box
+    return tuple(detections), named
 
 
 def _apart_m(a: Box3, b: Box3) -> float:
@@ -147,9 +147,11 @@ def _speed_mps(truth: Truth, plan: Plan) -> float:
     return float(np.hypot(*ego_from_before.translation_m[:2]) / dt_s)
 
 
-def _critical(boxes: list[Box3], plan: Plan, *, speed_mps: float) -> tuple[CriticalObject, ...]:
+def _critical(
+    named: dict[str, Box3], plan: Plan, *, speed_mps: float
+) -> tuple[CriticalObject, ...]:
     found = []
-    for box in boxes:
+    for name, box in named.items():
         lane = _lane_relation(box, plan)
         if lane is LaneRelation.OFF_ROAD or box.center_ego_m[0] < 0:
             continue
@@ -158,7 +160,7 @@ def _critical(boxes: list[Box3], plan: Plan, *, speed_mps: float) -> tuple[Criti
         closing_mps = speed_mps - ahead_mps
         closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
         ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
-        found.append(CriticalObject(box.id, lane, gap_m, ttc_s))
+        found.append(CriticalObject(name, lane, gap_m, ttc_s))
     mine = (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
     found.sort(key=lambda item: (item.lane not in mine, item.gap_m))
     return tuple(found[:MOST_CRITICAL])
@@ -208,7 +210,7 @@ def _meta(plan: Plan, critical: tuple[CriticalObject, ...], boxes: dict[str, Box
     first = critical[0] if critical else None
     in_way = first is not None and first.lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
     if first is not None and in_way and first.gap_m < LEAD_M:
-        on_foot = boxes[first.id].category == "pedestrian" or first.lane is LaneRelation.CROSSING
+        on_foot = named[first.id].category == "pedestrian" or first.lane is LaneRelation.CROSSING
         if not on_foot:
             return MetaDecision(Longitudinal.FOLLOW_LEAD, _TURNS[turn])
         if speed in (SpeedClass.SLOW, SpeedClass.STOP):

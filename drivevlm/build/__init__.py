@@ -1,0 +1,1 @@
+"""Floor 5: names in a configuration become constructors, in one visible table."""
