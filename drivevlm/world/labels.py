@@ -205,7 +205,7 @@ _TURNS = {
 }
 
 
-def _meta(plan: Plan, critical: tuple[CriticalObject, ...], boxes: dict[str, Box3]) -> MetaDecision:
+def _meta(plan: Plan, critical: tuple[CriticalObject, ...], named: dict[str, Box3]) -> MetaDecision:
     speed, turn = kinematic_class(plan)
     first = critical[0] if critical else None
     in_way = first is not None and first.lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
