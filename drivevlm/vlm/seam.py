@@ -53,6 +53,12 @@ class ImagePart:
             raise ValueError(
                 f"image {self.label!r} must be (H, W, 3) uint8, got {shape} {self.image_rgb.dtype}"
             )
+        if 0 in shape:
+            raise ValueError(f"image {self.label!r} has no pixels: {shape}")
+        if self.rays is not None and self.rays.shape != (*shape[:2], 6):
+            raise ValueError(
+                f"rays of image {self.label!r} must be {(*shape[:2], 6)}, got {self.rays.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class Request:
     def __post_init__(self) -> None:
         if not self.messages or self.max_tokens < 1 or self.samples < 1:
             raise ValueError("a request needs messages, a positive token budget and samples >= 1")
+        if self.temperature < 0 or self.seed < 0:
+            raise ValueError(
+                f"temperature and seed must not be negative: {self.temperature}, {self.seed}"
+            )
         if self.temperature == 0 and self.samples > 1:
             raise ValueError("greedy decoding gives one reply: samples > 1 needs a temperature")
 
@@ -107,7 +117,7 @@ class Request:
         Deadline, session and draft change when a reply comes, never what it says: they stay out.
         """
         sha = hashlib.sha256()
-        options = [self.max_tokens, self.grammar, self.samples, self.temperature, self.seed]
+        options = [self.max_tokens, self.grammar, self.samples, float(self.temperature), self.seed]
         sha.update(json.dumps(options).encode())
         for message in self.messages:
             sha.update(json.dumps(["message", message.role.value]).encode())
@@ -119,6 +129,7 @@ class Request:
                     sha.update(json.dumps(head).encode())
                     sha.update(np.ascontiguousarray(part.image_rgb).tobytes())
                     if part.rays is not None:
+                        sha.update(json.dumps(["rays", part.rays.shape]).encode())
                         sha.update(np.ascontiguousarray(part.rays).tobytes())
         return sha.hexdigest()
 
@@ -160,11 +171,19 @@ class DeadlineError(VLMError):
     """The reply would have come too late."""
 
 
+class CancelError(VLMError):
+    """The sender cancelled the request before its reply was there."""
+
+
 class Pending(Protocol):
     """A reply on its way."""
 
     def result(self, timeout: float | None = None) -> Reply:
-        """Wait for the reply. Raises VLMError (DeadlineError when it came too late)."""
+        """Wait for the reply.
+
+        Raises VLMError (DeadlineError once it is too late, CancelError after a cancel), or
+        TimeoutError when ``timeout`` seconds passed first; the request then goes on.
+        """
 
     def cancel(self) -> bool:
         """Stop working on it, also while it is being written. False when it was done already."""
