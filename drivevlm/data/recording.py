@@ -34,6 +34,10 @@ class Recording(Protocol):
         """Changes when the recording's content or the way of reading it changes."""
 
     @property
+    def synthetic(self) -> bool:
+        """Whether no real road is in it."""
+
+    @property
     def provenance(self) -> Mapping[str, str]:
         """Where each prompt input comes from, by block name; recorded with every score."""
 
@@ -45,3 +49,6 @@ class Recording(Protocol):
 
     def truth(self, token: str) -> Truth | None:
         """What a metric needs; None where the recording has no poses to score with."""
+
+    def with_map(self, truth: Truth) -> Truth:
+        """The truth with its map polygons, where the recording has a map."""

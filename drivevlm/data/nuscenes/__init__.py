@@ -1,0 +1,1 @@
+"""nuScenes-format recordings: tables on disk become clips and truths."""

@@ -1,0 +1,96 @@
+"""What to read of a nuScenes-format recording, and where each prompt input comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class DecisionTime(str, Enum):
+    """When a clip's decision is due."""
+
+    KEYFRAME = "keyframe"  # the sample's stamp, which is the lidar's
+    ANCHOR = "anchor"  # the anchor camera's stamp, as a vehicle would trigger
+
+
+class EgoSource(str, Enum):
+    """Where speed, acceleration and yaw rate come from."""
+
+    PAST_POSES = "past_poses"
+    CAN_BUS = "can_bus"
+
+
+@dataclass(frozen=True, slots=True)
+class OracleConfig:
+    """How labels are blurred into proposals. Such proposals are marked ORACLE in every table.
+
+    Attributes:
+        recall: Share of labelled objects that are proposed.
+        false_positives: Mean number of invented boxes a frame.
+        centre_noise_m, size_noise, yaw_noise_rad: Standard deviations (the size's is relative).
+        seed: Of the draw; each clip draws by its own token.
+    """
+
+    recall: float = 0.95
+    false_positives: float = 3.0
+    centre_noise_m: float = 0.3
+    size_noise: float = 0.05
+    yaw_noise_rad: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        noise = (self.false_positives, self.centre_noise_m, self.size_noise, self.yaw_noise_rad)
+        if not 0 <= self.recall <= 1 or min(noise) < 0:
+            raise ValueError(f"recall lies in [0, 1], the noise is not negative, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class NuScenesConfig:
+    """A recording in the nuScenes v1.0 schema.
+
+    Attributes:
+        root: Folder that holds the version folder, ``samples/``, ``maps/`` ...
+        version: Name of the version folder.
+        split: An official or custom split; "" is ``val`` for v1.0-trainval, else every scene.
+        scenes: Names of the scenes to take, of the split; empty takes all.
+        cameras: Channels to take; empty takes all.
+        frames: Images per camera at most, newest last. A scene's first clips have fewer.
+        stride: Take every so many frames, back from the newest.
+        sweeps: Count the images between keyframes too.
+        past_poses: Keyframe poses of the ego history, the present one included.
+        t0: Decision time.
+        anchor: The camera of ``t0=anchor``.
+        ego: Source of the ego status.
+        proposals: ``none``, ``oracle``, or the path of a nuScenes detection result file.
+        top_k: Proposals kept, by score.
+        min_score: Proposals below are left out.
+        oracle: How oracle proposals are blurred.
+        command: ``none``, ``gt_future`` (a LEAK), or the path of a JSON file
+            ``{sample_token: "left" | {"command", "text", "distance_m"}}``.
+        summaries: Path of a JSON file ``{sample_token: text}``; "" for none.
+        cache: Folder of the index; "" is the user's cache folder.
+    """
+
+    root: str = ""
+    version: str = "v1.0-mini"
+    split: str = ""
+    scenes: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    frames: int = 1
+    stride: int = 1
+    sweeps: bool = False
+    past_poses: int = 5
+    t0: DecisionTime = DecisionTime.KEYFRAME
+    anchor: str = "CAM_FRONT"
+    ego: EgoSource = EgoSource.PAST_POSES
+    proposals: str = "none"
+    top_k: int = 20
+    min_score: float = 0.0
+    oracle: OracleConfig = field(default_factory=OracleConfig)
+    command: str = "none"
+    summaries: str = ""
+    cache: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.stride, self.past_poses, self.top_k) < 1:
+            raise ValueError("frames, stride, past_poses and top_k are at least 1")
