@@ -34,6 +34,8 @@ LEAD_M = 40.0
 """An object ahead in the ego's lane is a lead up to this gap."""
 CROSSING_RAD = np.pi / 4
 CLOSING_MPS = 0.1
+LONGEST_TTC_S = 60.0
+"""Gaps that close more slowly than this are said not to close."""
 MOST_CRITICAL = 3
 MOST_ADDED = 4
 
@@ -160,6 +162,8 @@ def _critical(
         closing_mps = speed_mps - ahead_mps
         closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
         ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
+        if ttc_s is not None and ttc_s > LONGEST_TTC_S:
+            ttc_s = None
         found.append(CriticalObject(name, lane, gap_m, ttc_s))
     mine = (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
     found.sort(key=lambda item: (item.lane not in mine, item.gap_m))

@@ -1,0 +1,221 @@
+"""The ``control`` codec: a start speed, then an acceleration and a curvature per step.
+
+Plans are feasible by construction: the tokens drive a unicycle. The start speed is written out,
+so that a plan can be read without the ego status (which a prompt may hide).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivevlm.dialogue.codecs import check_rate
+from drivevlm.dialogue.sections import AnswerError
+from drivevlm.world.kinematics import unicycle
+from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Floats, wrap_rad
+
+SPEEDS_MPS: Floats = np.round(np.arange(-2.0, 40.01, 0.2), 3)
+"""``<v0>`` ... Start speeds, every 0.2 m/s from -2 to 40."""
+ACCELERATIONS_MPS2: Floats = np.round(np.arange(-9.0, 6.01, 0.25), 3)
+"""``<a0>`` ... Every 0.25 m/s2 from -9 to 6."""
+_BEND = np.linspace(-1.0, 1.0, 63)
+CURVATURES_RADPM: Floats = np.round(0.22 * np.sinh(5.0 * _BEND) / np.sinh(5.0), 6)
+"""``<k0>`` ... 63 curvatures to +-0.22 1/m (a radius of 4.5 m), finest around straight."""
+ROUND_TRIP_M = 0.25
+"""Published error: the largest distance of any waypoint after a round trip, on drivable futures
+(nuScenes mini, 102 futures of three scenes; see ``tests/test_dialogue_codecs.py``)."""
+
+BEAM = 24
+_HEADING_WEIGHT_M2 = 4.0  # a heading error of 1 rad weighs like 2 m
+_EXACT_M = 1e-6
+_TOKEN = re.compile(r"<([vak])(\d+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class ControlCodec:
+    """``<v63><a36><k31><a36><k32>...``: 1 + 2 x steps tokens."""
+
+    steps: int = 6
+    dt_s: float = 0.5
+    name: str = "control"
+
+    def render(self, plan: Plan) -> str:
+        """The tokens whose drive lies nearest to the plan (a beam search, deterministic).
+
+        A plan that was read from tokens gives one canonical text for the same drive.
+        """
+        check_rate(plan, steps=self.steps, dt_s=self.dt_s)
+        xy, yaw = plan.xy_ego_m[: self.steps], plan.headings_ego_rad()[: self.steps]
+        codes = None if plan.yaw_ego_rad is None else self._exact(xy, yaw)
+        if codes is None:
+            driven = self._drive(self._nearest(xy, yaw))
+            codes = self._exact(driven.xy_ego_m, driven.headings_ego_rad())
+            if codes is None:
+                raise AssertionError("a driven plan must have exact tokens")  # a bug of this codec
+        start, *rest = codes
+        pairs = zip(rest[::2], rest[1::2], strict=True)
+        return f"<v{start}>" + "".join(f"<a{a}><k{k}>" for a, k in pairs)
+
+    def rule(self) -> str:
+        """One start speed and exactly ``steps`` pairs of existing tokens."""
+        step = "acceleration curvature"
+        return "\n".join(
+            [
+                "plan: speed " + " ".join([step] * self.steps),
+                "speed: " + _alternatives("v", len(SPEEDS_MPS)),
+                "acceleration: " + _alternatives("a", len(ACCELERATIONS_MPS2)),
+                "curvature: " + _alternatives("k", len(CURVATURES_RADPM)),
+            ]
+        )
+
+    def read(self, text: str) -> Plan:
+        """The driven path, with its headings."""
+        found = _TOKEN.findall(text)
+        kinds = "".join(kind for kind, _ in found)
+        spelled = "".join(f"<{kind}{int(number)}>" for kind, number in found)
+        if kinds != "v" + "ak" * self.steps or spelled != text:
+            raise AnswerError(
+                f"PLAN: expected <v..> and {self.steps} times <a..><k..>, got {text!r}"
+            )
+        sizes = {"v": len(SPEEDS_MPS), "a": len(ACCELERATIONS_MPS2), "k": len(CURVATURES_RADPM)}
+        for kind, number in found:
+            if int(number) >= sizes[kind]:
+                raise AnswerError(f"PLAN: there is no token <{kind}{number}>")
+        return self._drive([int(number) for _, number in found])
+
+    def longest_bytes(self) -> int:
+        """Three digits for a speed, two for the rest."""
+        return len("<v210>") + self.steps * len("<a60><k62>")
+
+    def _drive(self, codes: list[int]) -> Plan:
+        xy_ego_m, yaw_ego_rad, _ = unicycle(
+            speed_mps=float(SPEEDS_MPS[codes[0]]),
+            acceleration_mps2=ACCELERATIONS_MPS2[codes[1::2]],
+            curvature_radpm=CURVATURES_RADPM[codes[2::2]],
+            dt_s=self.dt_s,
+        )
+        return Plan(xy_ego_m, dt_s=self.dt_s, yaw_ego_rad=yaw_ego_rad)
+
+    def _exact(self, xy_ego_m: Floats, yaw_ego_rad: Floats) -> list[int] | None:
+        """The tokens that drive exactly this path; None where none do.
+
+        Of several start speeds the one with the gentlest accelerations is taken, so that the
+        answer depends on the path alone.
+        """
+        runs_m = _signed_runs_m(xy_ego_m, yaw_ego_rad)
+        if runs_m is None:
+            return None
+        turns = wrap_rad(np.diff(yaw_ego_rad, prepend=0.0))
+        bends = np.divide(turns, runs_m, out=np.zeros_like(turns), where=np.abs(runs_m) > _EXACT_M)
+        curvatures = _nearest_index(CURVATURES_RADPM, bends)
+        speed, codes = SPEEDS_MPS.copy(), np.zeros((len(runs_m), len(SPEEDS_MPS)), dtype=np.int64)
+        for k, run_m in enumerate(runs_m):
+            codes[k] = _nearest_index(ACCELERATIONS_MPS2, _acceleration(speed, run_m, self.dt_s))
+            driven_m, speed = _step(speed, ACCELERATIONS_MPS2[codes[k]], self.dt_s)
+            speed = np.where(np.abs(driven_m - run_m) < _EXACT_M, speed, np.nan)
+        fits = np.flatnonzero(np.isfinite(speed))
+        if not len(fits):
+            return None
+        harsh = np.abs(ACCELERATIONS_MPS2[codes[:, fits]]).max(axis=0)
+        start = int(fits[np.argmin(np.round(harsh, 6))])
+        tokens = [start, *np.stack([codes[:, start], curvatures], axis=1).ravel().tolist()]
+        off_m = np.abs(self._drive(tokens).xy_ego_m - xy_ego_m).max()
+        return tokens if off_m < 10 * _EXACT_M else None
+
+    def _nearest(self, xy_ego_m: Floats, yaw_ego_rad: Floats) -> list[int]:
+        """Beam search over tokens for the drive nearest to a path, in position and heading."""
+        starts = np.arange(len(SPEEDS_MPS))
+        first_mps = float(np.hypot(*xy_ego_m[0])) / self.dt_s * np.sign(xy_ego_m[0, 0] or 1.0)
+        starts = starts[np.argsort(np.abs(SPEEDS_MPS - first_mps), kind="stable")][:BEAM]
+        beams = _Beams(
+            np.zeros((len(starts), 2)),
+            np.zeros(len(starts)),
+            SPEEDS_MPS[starts],
+            np.zeros(len(starts)),
+            starts[:, None],
+        )
+        for target_m, target_rad in zip(xy_ego_m, yaw_ego_rad, strict=True):
+            beams = beams.advanced(target_m, float(target_rad), self.dt_s)
+        best: list[int] = beams.codes[0].tolist()
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Beams:
+    """B partial drives, best first: position (B, 2), heading, speed, cost (B,), codes (B, n)."""
+
+    xy_m: Floats
+    yaw_rad: Floats
+    speed_mps: Floats
+    cost: Floats
+    codes: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+
+    def advanced(self, target_m: Floats, target_rad: float, dt_s: float) -> _Beams:
+        """Every beam with every pair of tokens, the best of them kept."""
+        run_m, speed = _step(self.speed_mps[:, None], ACCELERATIONS_MPS2[None], dt_s)
+        turn = run_m[:, :, None] * CURVATURES_RADPM
+        middle = self.yaw_rad[:, None, None] + turn / 2
+        chord_m = run_m[:, :, None] * np.sinc(turn / (2 * np.pi))
+        x_m = self.xy_m[:, 0, None, None] + chord_m * np.cos(middle)
+        y_m = self.xy_m[:, 1, None, None] + chord_m * np.sin(middle)
+        yaw = self.yaw_rad[:, None, None] + turn
+        off_m2 = (x_m - target_m[0]) ** 2 + (y_m - target_m[1]) ** 2
+        off_rad2 = wrap_rad(yaw - target_rad) ** 2
+        # Gentle tokens break ties, so that a standing car writes zeros.
+        harsh = ACCELERATIONS_MPS2[None, :, None] ** 2 + (10 * CURVATURES_RADPM) ** 2
+        cost = self.cost[:, None, None] + off_m2 + _HEADING_WEIGHT_M2 * off_rad2 + 1e-6 * harsh
+        best = np.argsort(cost, axis=None, kind="stable")[:BEAM]
+        b, a, k = np.unravel_index(best, cost.shape)
+        return _Beams(
+            np.stack([x_m[b, a, k], y_m[b, a, k]], axis=1),
+            yaw[b, a, k],
+            speed[b, a],
+            cost[b, a, k],
+            np.concatenate([self.codes[b], np.stack([a, k], axis=1)], axis=1),
+        )
+
+
+def _step(speed_mps: Floats, acceleration_mps2: Floats, dt_s: float) -> tuple[Floats, Floats]:
+    """``kinematics.distance_run`` for arrays: signed distance and speed after a step."""
+    after = speed_mps + acceleration_mps2 * dt_s
+    run_m = speed_mps * dt_s + 0.5 * acceleration_mps2 * dt_s**2
+    stops = (speed_mps * after < 0) | ((speed_mps == 0) & (acceleration_mps2 < 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_standstill_m = np.where(speed_mps == 0, 0.0, -0.5 * speed_mps**2 / acceleration_mps2)
+    return np.where(stops, to_standstill_m, run_m), np.where(stops, 0.0, after)
+
+
+def _acceleration(speed_mps: Floats, run_m: float, dt_s: float) -> Floats:
+    """What drives ``run_m`` in a step: evenly, or braking to standstill before its end."""
+    even = 2 * (run_m - speed_mps * dt_s) / dt_s**2
+    if abs(run_m) < _EXACT_M:
+        return np.where(np.abs(speed_mps) < 1e-9, 0.0, np.nan)
+    to_standstill = -0.5 * speed_mps**2 / run_m
+    stops = speed_mps * (speed_mps + even * dt_s) < -1e-9
+    return np.asarray(np.where(stops, to_standstill, even))
+
+
+def _signed_runs_m(xy_ego_m: Floats, yaw_ego_rad: Floats) -> Floats | None:
+    """(T,) arc lengths of the steps, negative when reversing; None where they are no arcs."""
+    steps_m = np.diff(xy_ego_m, axis=0, prepend=np.zeros((1, 2)))
+    before = np.concatenate([[0.0], yaw_ego_rad[:-1]])
+    turns = wrap_rad(yaw_ego_rad - before)
+    middle = before + turns / 2
+    along_m = steps_m[:, 0] * np.cos(middle) + steps_m[:, 1] * np.sin(middle)
+    across_m = steps_m[:, 1] * np.cos(middle) - steps_m[:, 0] * np.sin(middle)
+    if np.abs(across_m).max() > _EXACT_M:
+        return None
+    return np.asarray(along_m / np.sinc(turns / (2 * np.pi)))
+
+
+def _nearest_index(table: Floats, values: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Index of the nearest entry; 0 for NaN, which the caller rejects by its result."""
+    known = np.nan_to_num(np.asarray(values), nan=table[0])
+    return np.asarray(np.abs(known[..., None] - table).argmin(axis=-1))
+
+
+def _alternatives(kind: str, count: int) -> str:
+    return " | ".join(f'"<{kind}{k}>"' for k in range(count))

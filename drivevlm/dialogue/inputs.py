@@ -1,0 +1,138 @@
+"""A clip's blocks as plain values for the templates, and as words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
+from drivevlm.dialogue.pictures import ImageConfig, heading_rad, pictures_of
+from drivevlm.dialogue.words import Words
+from drivevlm.world.clip import Clip
+
+Values = dict[str, Any] | None
+
+
+def block_words(
+    clip: Clip, words: Words, switches: BlockConfig, images: ImageConfig
+) -> dict[Block, str]:
+    """The words of every block that is not off, in the order of the prompt.
+
+    A block that is blank, or whose input the clip lacks, says so in the template's own words.
+    """
+    found = {}
+    for block in Block:
+        switch = switches.of(block)
+        if switch is Switch.OFF:
+            continue
+        shown = switch is Switch.ON or block is Block.CAMERAS
+        values = _VALUES[block](clip, images) if shown else None
+        found[block] = words.part(block.value, known=values)
+    return found
+
+
+def _cameras(clip: Clip, images: ImageConfig) -> Values:
+    pictures = pictures_of(clip, images)
+    if not pictures:
+        return None
+    cameras = {picture.camera.name: picture.camera for picture in pictures}
+    headings = {name: heading_rad(camera) for name, camera in cameras.items()}
+    return {
+        "names": [
+            {"name": name, "left_deg": None if yaw is None else round(float(np.degrees(yaw)))}
+            for name, yaw in headings.items()
+        ],
+        "pictures": len(pictures),
+        "oldest_s": max(picture.ago_s for picture in pictures),
+    }
+
+
+def _ego_status(clip: Clip, images: ImageConfig) -> Values:
+    if clip.status is None and clip.history is None:
+        return None
+    status, past = clip.status, []
+    if clip.history is not None:
+        history = clip.history
+        past = [
+            {
+                "ago_s": float(history.stamp_us[-1] - stamp_us) / 1e6,
+                "x_m": float(xy[0]),
+                "y_m": float(xy[1]),
+                "yaw_deg": float(np.degrees(yaw)),
+            }
+            for stamp_us, xy, yaw in zip(
+                history.stamp_us[:-1], history.xy_ego_m[:-1], history.yaw_ego_rad[:-1], strict=True
+            )
+        ]
+    return {
+        "speed_mps": None if status is None else status.speed_mps,
+        "acceleration_mps2": None if status is None else status.acceleration_mps2,
+        "yaw_rate_degps": None
+        if status is None or status.yaw_rate_radps is None
+        else float(np.degrees(status.yaw_rate_radps)),
+        "past": past,
+    }
+
+
+def _scene_summary(clip: Clip, images: ImageConfig) -> Values:
+    if clip.summary is None:
+        return None
+    return {"text": clip.summary.text, "age_s": clip.summary.age_s}
+
+
+def _proposals(clip: Clip, images: ImageConfig) -> Values:
+    if clip.proposals is None:
+        return None
+    return {
+        "boxes": [
+            {
+                "id": box.id,
+                "category": box.category,
+                "x_m": float(box.center_ego_m[0]),
+                "y_m": float(box.center_ego_m[1]),
+                "length_m": float(box.size_lwh_m[0]),
+                "width_m": float(box.size_lwh_m[1]),
+                "yaw_deg": float(np.degrees(box.yaw_ego_rad)),
+                "speed_mps": None
+                if box.velocity_ego_mps is None
+                else float(np.hypot(*box.velocity_ego_mps)),
+                "score": box.score,
+            }
+            for box in clip.proposals.boxes
+        ]
+    }
+
+
+def _prior(clip: Clip, images: ImageConfig) -> Values:
+    if clip.prior is None:
+        return None
+    plan = clip.prior.plan
+    return {
+        "age_s": clip.prior.age_s,
+        "points": [
+            {"t_s": (k + 1) * plan.dt_s, "x_m": float(x), "y_m": float(y)}
+            for k, (x, y) in enumerate(plan.xy_ego_m)
+        ],
+    }
+
+
+def _command(clip: Clip, images: ImageConfig) -> Values:
+    if clip.command is None:
+        return None
+    return {
+        "word": clip.command.command.value,
+        "text": clip.command.text,
+        "distance_m": clip.command.distance_m,
+    }
+
+
+_VALUES: dict[Block, Callable[[Clip, ImageConfig], Values]] = {
+    Block.CAMERAS: _cameras,
+    Block.EGO_STATUS: _ego_status,
+    Block.SCENE_SUMMARY: _scene_summary,
+    Block.PROPOSALS: _proposals,
+    Block.PRIOR: _prior,
+    Block.COMMAND: _command,
+}

@@ -1,0 +1,155 @@
+"""Which pictures are sent: cameras, crops and sizes are part of the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from drivevlm.dialogue.blocks import Switch
+from drivevlm.vlm.seam import ImagePart
+from drivevlm.world.camera import Camera, CameraSequence, Frame
+from drivevlm.world.clip import Clip
+from drivevlm.world.pose import Pose3
+
+GREY = 128
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+MIDDLE = (1 / 3, 1 / 3, 2 / 3, 2 / 3)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """How a clip's images are sent.
+
+    Attributes:
+        width_px: Width of every picture; its height keeps the proportions.
+        frames: Newest images per camera at most; 0 sends all that the clip holds.
+        cameras: Cameras to send; empty sends all, front ones first.
+        fovea: Cameras of which the middle ninth is sent too, at the same size.
+        rays: Send the ray of every pixel, in the ego frame of decision time.
+    """
+
+    width_px: int = 448
+    frames: int = 0
+    cameras: tuple[str, ...] = ()
+    fovea: tuple[str, ...] = ()
+    rays: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width_px < 16 or self.frames < 0:
+            raise ValueError("width_px is at least 16 and frames not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One view of one image: what is cut out of it, before any pixel is read.
+
+    Attributes:
+        camera: Its camera.
+        frame: The image.
+        crop: Left, top, right, bottom, as fractions of the image.
+        ago_s: Age at decision time.
+    """
+
+    camera: Camera
+    frame: Frame
+    crop: tuple[float, float, float, float]
+    ago_s: float
+
+    @property
+    def is_crop(self) -> bool:
+        """Whether it shows a part only."""
+        return self.crop != WHOLE
+
+
+def pictures_of(clip: Clip, config: ImageConfig) -> list[Picture]:
+    """The pictures of a clip, oldest first, and front cameras first within one time.
+
+    Images taken within the same half second of history count as one time: the k-th newest of
+    every camera stand together.
+    """
+    sequences = _chosen(clip, config)
+    kept = {
+        s.camera.name: s.frames[-config.frames :] if config.frames else s.frames for s in sequences
+    }
+    longest = max((len(frames) for frames in kept.values()), default=0)
+    pictures = []
+    for back in range(longest, 0, -1):
+        for sequence in sequences:
+            frames = kept[sequence.camera.name]
+            if back > len(frames):
+                continue
+            frame = frames[-back]
+            ago_s = (clip.t0_us - frame.stamp_us) / 1e6
+            pictures.append(Picture(sequence.camera, frame, WHOLE, ago_s))
+            if sequence.camera.name in config.fovea:
+                pictures.append(Picture(sequence.camera, frame, MIDDLE, ago_s))
+    return pictures
+
+
+def _chosen(clip: Clip, config: ImageConfig) -> list[CameraSequence]:
+    by_name = {sequence.camera.name: sequence for sequence in clip.cameras}
+    if config.cameras:
+        # A camera that dropped out is not there; the prompt names those that are.
+        return [by_name[name] for name in config.cameras if name in by_name]
+    return sorted(clip.cameras, key=lambda sequence: _off_front_rad(sequence.camera))
+
+
+def _off_front_rad(camera: Camera) -> float:
+    """Angle between a camera's view and straight ahead; 0 where it is not known."""
+    yaw = heading_rad(camera)
+    return 0.0 if yaw is None else abs(round(yaw, 3))
+
+
+def heading_rad(camera: Camera) -> float | None:
+    """Direction of a camera's view in the ego frame, left positive; None where uncalibrated."""
+    if camera.ego_from_camera is None:
+        return None
+    ahead = camera.ego_from_camera.rotation[:, 2]
+    return float(np.arctan2(ahead[1], ahead[0]))
+
+
+def image_part(
+    picture: Picture, config: ImageConfig, switch: Switch, label: Callable[[Picture], str]
+) -> ImagePart:
+    """The pixels of a picture. Raises FrameError where the image is missing or broken."""
+    width_px, height_px = picture.camera.size_px
+    left, top, right, bottom = (
+        round(fraction * size)
+        for fraction, size in zip(picture.crop, (width_px, height_px) * 2, strict=True)
+    )
+    size_px = (config.width_px, max(1, round(config.width_px * (bottom - top) / (right - left))))
+    if switch is Switch.BLANK:
+        pixels = np.full((size_px[1], size_px[0], 3), GREY, dtype=np.uint8)
+    else:
+        cut = picture.frame.decode()[top:bottom, left:right]
+        pixels = np.asarray(cv2.resize(cut, size_px, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    rays = None
+    if config.rays:
+        scale = ((right - left) / size_px[0], (bottom - top) / size_px[1])
+        rays = _rays(picture, size_px, origin_px=(left, top), scale=scale)
+    return ImagePart(pixels, label(picture), picture.frame.stamp_us, rays)
+
+
+def _rays(
+    picture: Picture,
+    size_px: tuple[int, int],
+    *,
+    origin_px: tuple[int, int],
+    scale: tuple[float, float],
+) -> NDArray[np.float32] | None:
+    """(H, W, 6) unit direction and origin of each pixel centre, in the ego frame of now."""
+    camera = picture.camera
+    if camera.intrinsics is None or camera.ego_from_camera is None:
+        return None
+    now_from_camera = (picture.frame.now_from_then or Pose3.identity()) @ camera.ego_from_camera
+    u = origin_px[0] + (np.arange(size_px[0]) + 0.5) * scale[0] - 0.5
+    v = origin_px[1] + (np.arange(size_px[1]) + 0.5) * scale[1] - 0.5
+    grid = np.stack([*np.meshgrid(u, v), np.ones((size_px[1], size_px[0]))], axis=-1)
+    ahead = grid @ np.linalg.inv(camera.intrinsics).T @ now_from_camera.rotation.T
+    ahead /= np.linalg.norm(ahead, axis=-1, keepdims=True)
+    origin = np.broadcast_to(now_from_camera.translation_m, ahead.shape)
+    return np.asarray(np.concatenate([ahead, origin], axis=-1), dtype=np.float32)
