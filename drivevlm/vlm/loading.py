@@ -1,0 +1,231 @@
+"""Loading a stock image-text model: checked before a byte of weights is read, quiet, complete."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from llguidance.hf import from_tokenizer
+from safetensors import SafetensorError
+from transformers.utils import logging as _untyped_logging
+
+from drivevlm.vlm import checkpoint
+from drivevlm.vlm.chat import Chat
+from drivevlm.vlm.matcher import Grammars
+from drivevlm.vlm.processors import load_processor
+from drivevlm.vlm.quantise import quantise_language_model
+from drivevlm.vlm.seam import VLMError
+
+_hf: Any = transformers  # its classes are not typed enough for strict checks
+_logging: Any = _untyped_logging
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_FOREIGN_FAULTS = (
+    OSError,
+    ValueError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers raises over files that are not as it needs them."""
+_BITSANDBYTES = {"bnb_4bit": 0.75, "bnb_8bit": 1.25}
+"""Bytes a number, embeddings in higher precision counted in."""
+
+
+@dataclass(frozen=True, slots=True)
+class HfConfig:
+    """Which stock model, where and how.
+
+    Attributes:
+        model: A folder, or a hub id such as ``org/name``.
+        hub_revision: Branch, tag or commit on the hub.
+        local_files_only: Never ask the hub.
+        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is float32 on the CPU, where it is
+            fastest on most machines, and the checkpoint's own elsewhere.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
+        quantisation: ``none``; ``int8``, the language part's weights on the CPU; ``bnb_8bit`` and
+            ``bnb_4bit`` with bitsandbytes installed.
+        attention: ``sdpa``, ``eager``, ``flash_attention_2``; None is the model's default.
+        batch_size: Rows written at once. Batching changes the last bits of the arithmetic, hence
+            now and then a token: only 1 repeats exactly whatever else is asked meanwhile.
+        batch_wait_ms: How long a batch waits to fill up.
+        chat_template: A file in place of the model's own template.
+        trust_remote_code: Run code that comes with the model.
+    """
+
+    model: str = ""
+    hub_revision: str | None = None
+    local_files_only: bool = False
+    dtype: str = "auto"
+    device: str = "auto"
+    quantisation: str = "none"
+    attention: str | None = None
+    batch_size: int = 1
+    batch_wait_ms: float = 5.0
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", *_DTYPES):
+            raise ValueError(f"dtype must be auto or one of {', '.join(_DTYPES)}: {self.dtype!r}")
+        kinds = ("none", "int8", *_BITSANDBYTES)
+        if self.quantisation not in kinds:
+            raise ValueError(f"quantisation must be one of {kinds}: {self.quantisation!r}")
+        if self.batch_size < 1 or self.batch_wait_ms < 0:
+            raise ValueError(
+                f"batch_size must be >= 1 and batch_wait_ms >= 0: {self.batch_size}, "
+                f"{self.batch_wait_ms}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A model ready to write, and what is known of it.
+
+    Attributes:
+        revision: Digest of the files (see ``checkpoint.digest``), dtype and quantisation.
+        context_tokens: How many tokens prompt and reply may have together; None if unsaid.
+    """
+
+    model: Any
+    chat: Chat
+    grammars: Grammars
+    end_tokens: frozenset[int]
+    pad_token: int
+    context_tokens: int | None
+    revision: str
+
+
+def load(config: HfConfig) -> LoadedModel:
+    """Load a model as its config says. Raises VLMError, one line, where that cannot be."""
+    if not config.model:
+        raise VLMError("no model named: set `model` to a folder or a hub id")
+    device = _device(config)
+    folder = checkpoint.find_folder(
+        config.model,
+        hub_revision=config.hub_revision,
+        local_files_only=config.local_files_only,
+    )
+    number_bytes = _number_bytes(config, device)
+    checkpoint.check_fits(folder, bytes_per_number=number_bytes, device=device)
+    with quiet():
+        try:
+            return _load(config, folder, device)
+        except _FOREIGN_FAULTS as error:
+            line = " ".join(str(error).split())
+            raise VLMError(f"{folder} does not load: {line[:300]}") from error
+
+
+def _load(config: HfConfig, folder: Path, device: str) -> LoadedModel:
+    local: dict[str, Any] = {
+        "trust_remote_code": config.trust_remote_code,
+        "local_files_only": True,
+    }
+    architecture = _hf.AutoConfig.from_pretrained(folder, **local)
+    processor = load_processor(folder, architecture, trust_remote_code=config.trust_remote_code)
+    chat = Chat(processor, config.chat_template)
+    dtype = config.dtype
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    model, report = _hf.AutoModelForImageTextToText.from_pretrained(
+        folder,
+        dtype=_DTYPES.get(dtype, "auto"),
+        attn_implementation=config.attention,
+        use_safetensors=True,
+        output_loading_info=True,
+        device_map=None if device == "cpu" else {"": device},
+        quantization_config=_bitsandbytes(config),
+        **local,
+    )
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise VLMError(
+            f"{folder} lacks {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...): "
+            "it is incomplete or belongs to another class"
+        )
+    model.eval()
+    if config.quantisation == "int8":
+        quantise_language_model(model)
+    end_tokens = _end_tokens(model, chat)
+    pad_token = chat.tokenizer.pad_token_id
+    text = architecture.get_text_config()
+    model.generation_config = (
+        _hf.GenerationConfig()
+    )  # decoding is as the request says, no other way
+    return LoadedModel(
+        model=model,
+        chat=chat,
+        grammars=Grammars(from_tokenizer(chat.tokenizer, eos_token=sorted(end_tokens))),
+        end_tokens=end_tokens,
+        pad_token=min(end_tokens) if pad_token is None else pad_token,
+        context_tokens=getattr(text, "max_position_embeddings", None),
+        revision=_revision(config, folder, str(model.dtype).removeprefix("torch.")),
+    )
+
+
+def _device(config: HfConfig) -> str:
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise VLMError(f"device {device!r}: this torch sees no GPU; set device=cpu")
+    if config.quantisation == "int8" and device != "cpu":
+        raise VLMError("quantisation int8 is for the CPU: on a GPU take bnb_8bit or bnb_4bit")
+    if config.quantisation in _BITSANDBYTES and importlib.util.find_spec("bitsandbytes") is None:
+        raise VLMError(f"quantisation {config.quantisation}: pip install bitsandbytes")
+    return device
+
+
+def _number_bytes(config: HfConfig, device: str) -> float | None:
+    if config.quantisation in _BITSANDBYTES:
+        return _BITSANDBYTES[config.quantisation]
+    if config.dtype != "auto":
+        return _DTYPES[config.dtype].itemsize
+    return 4 if device == "cpu" else None
+
+
+def _bitsandbytes(config: HfConfig) -> object | None:
+    if config.quantisation not in _BITSANDBYTES:
+        return None
+    four = config.quantisation == "bnb_4bit"
+    return cast(object, _hf.BitsAndBytesConfig(load_in_4bit=four, load_in_8bit=not four))
+
+
+def _end_tokens(model: Any, chat: Chat) -> frozenset[int]:
+    """What ends a reply: of the generation config (a turn's end) and of the tokenizer."""
+    said: object = model.generation_config.eos_token_id
+    ends = set(said) if isinstance(said, (list, tuple)) else {said}
+    ends.add(chat.tokenizer.eos_token_id)
+    found = frozenset(int(end) for end in ends if isinstance(end, int))
+    if not found:
+        raise VLMError("neither generation config nor tokenizer names a token that ends a reply")
+    return found
+
+
+def _revision(config: HfConfig, folder: Path, dtype: str) -> str:
+    origin = checkpoint.digest(folder)
+    if folder.parent.name == "snapshots":  # of the hub's cache: the folder is named by the commit
+        origin = f"{config.model}@{folder.name}"
+    return " ".join([origin, dtype] + [config.quantisation] * (config.quantisation != "none"))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Loading without transformers' advice and bars; errors still come as exceptions."""
+    level, bars = _logging.get_verbosity(), _logging.is_progress_bar_enabled()
+    _logging.set_verbosity_error()
+    _logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        _logging.set_verbosity(level)
+        if bars:
+            _logging.enable_progress_bar()
