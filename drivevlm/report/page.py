@@ -1,0 +1,221 @@
+"""One self-contained page of a run: the table, then the clips, worst first."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from drivevlm.report.birds_eye import BirdsEye, birds_eye
+from drivevlm.report.chain import Answer, Input, answers, inputs
+from drivevlm.report.pictures import Picture, pictures
+from drivevlm.report.results import (
+    DASH,
+    LEAK,
+    SECONDS,
+    ScoreRow,
+    answer_rows,
+    at,
+    branch,
+    detection_rows,
+    headline,
+    listed,
+    number,
+    remarks,
+    score_rows,
+)
+from drivevlm.report.view import ClipView
+
+LIMIT = 60
+"""A clip takes about 0.3 MB: so many still open at once in a browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Names a clip in the strip of bars before the clips themselves are drawn."""
+
+    rank: int
+    token: str
+    scene: str
+    value: float | None
+    share: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """What the template shows of one clip."""
+
+    key: _Key
+    seconds: str
+    inputs: tuple[Input, ...]
+    pictures: tuple[Picture, ...]
+    columns: int
+    birds_eye: BirdsEye
+    answers: tuple[Answer, ...]
+    ways: tuple[tuple[str, int, str], ...]
+    score_names: tuple[str, ...]
+    scores: tuple[tuple[str, tuple[str, ...]], ...]
+    prompt_text: str
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    results: Mapping[str, object],
+    views: Iterable[ClipView],
+    limit: int = LIMIT,
+    sorted_by: str = "",
+) -> Path:
+    """Write the page, whole or not at all, and return its path.
+
+    It loads nothing and runs no script: it opens from a file without a network, and nothing that
+    a model said can act.
+
+    Args:
+        path: Of the page; its folder is made.
+        title, facts: What was run; shown in the order given.
+        results: The object of results.json.
+        views: In any order; the ``limit`` worst are kept, and drawn one at a time.
+        limit: Most clips on the page; how many are left out is said.
+        sorted_by: Name and unit of the views' sort value.
+    """
+    worst, seen = _worst(views, limit)
+    values = [view.sort_value for view in worst if view.sort_value is not None]
+    keys = [_key(k + 1, view, max(values, default=0.0)) for k, view in enumerate(worst)]
+    known = number(results, "data", "clips")
+    chunks = _template().generate(
+        title=title,
+        facts=facts,
+        headline=headline(results),
+        provenance=_provenance(results),
+        score_rows=score_rows(results),
+        answer_rows=answer_rows(results),
+        detection=detection_rows(results),
+        remarks=remarks(results),
+        seconds=SECONDS,
+        leak=LEAK,
+        keys=keys,
+        total=max(seen, 0 if known is None else int(known)),
+        sorted_by=sorted_by,
+        clips=_drawn(worst, keys),
+    )
+    return _write(path, chunks)
+
+
+def _worst(views: Iterable[ClipView], limit: int) -> tuple[list[ClipView], int]:
+    """The views with the largest sort values, worst first, and how many there were in all."""
+    heap: list[tuple[tuple[bool, float], int, ClipView]] = []
+    seen = 0
+    for view in views:
+        seen += 1
+        value = view.sort_value
+        entry = ((value is not None, value or 0.0), -seen, view)
+        if len(heap) < limit:
+            heapq.heappush(heap, entry)
+        elif heap:
+            heapq.heappushpop(heap, entry)
+    return [view for _, _, view in sorted(heap, key=lambda e: e[:2], reverse=True)], seen
+
+
+def _key(rank: int, view: ClipView, largest: float) -> _Key:
+    value = view.sort_value
+    share = value / largest if value is not None and largest > 0 else 0.0
+    main = next(iter(view.decisions.values()), None)
+    return _Key(
+        rank=rank,
+        token=view.clip.token,
+        scene=view.clip.scene,
+        value=value,
+        share=min(max(share, 0.0), 1.0),
+        failed=main is not None and main.failure is not None,
+    )
+
+
+def _drawn(views: list[ClipView], keys: list[_Key]) -> Iterator[_Clip]:
+    """Draws one clip at a time and lets go of it, so that memory stays flat."""
+    for key in keys:
+        yield _clip(views.pop(0), key)
+
+
+def _clip(view: ClipView, key: _Key) -> _Clip:
+    images = pictures(view)
+    names = tuple(dict.fromkeys(n for numbers in view.scores.values() for n in numbers))
+    return _Clip(
+        key=key,
+        seconds=f"{view.clip.t0_us / 1e6:.3f}",
+        inputs=inputs(view.clip),
+        pictures=images,
+        columns=max((picture.column for picture in images), default=1),
+        birds_eye=birds_eye(view),
+        answers=answers(view),
+        ways=_ways(view),
+        score_names=names,
+        scores=tuple(
+            (planner, tuple(_number(numbers.get(name)) for name in names))
+            for planner, numbers in view.scores.items()
+        ),
+        prompt_text=view.prompt_text,
+    )
+
+
+def _number(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f}"
+
+
+def _ways(view: ClipView) -> tuple[tuple[str, int, str], ...]:
+    """Layer, variant and name of every path that the pictures show, for the legend."""
+    ways = [("truth", 0, "recorded")] if view.truth is not None else []
+    for k, (name, decision) in enumerate(view.decisions.items()):
+        if decision.plan is not None:
+            ways.append(("others" if k else "plan", k, name))
+    return tuple(ways)
+
+
+def _provenance(results: Mapping[str, object]) -> tuple[tuple[str, str, bool], ...]:
+    """Block, where it comes from, and whether that leaks."""
+    leaks = [leak.split(":")[0].strip() for leak in listed(results, "leaks")]
+    sources = branch(results, "data", "provenance")
+    return tuple((block, str(at(sources, block) or DASH), block in leaks) for block in sources)
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["groupby_seen"] = _grouped
+    return environment.get_template("page.html.jinja")
+
+
+def _grouped(rows: Iterable[ScoreRow], name: str) -> list[tuple[str, list[ScoreRow]]]:
+    """Like Jinja's groupby, in the order in which the groups are seen."""
+    groups: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, name), []).append(row)
+    return list(groups.items())
+
+
+def _write(path: Path, chunks: Iterator[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        # A reply may hold half a surrogate pair: it becomes a character reference.
+        with open(handle, "w", encoding="utf-8", errors="xmlcharrefreplace") as page:
+            page.writelines(chunks)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

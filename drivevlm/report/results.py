@@ -1,0 +1,262 @@
+"""Reads the object of results.json into rows of words. Missing is not zero: it prints as a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+DASH = "-"
+UNTRAINED = "untrained"
+LEAK = "LEAK"
+SYNTHETIC = "synthetic"
+STEPS = ("1s", "2s", "3s", "avg")
+"""Keys of L2 and collision in results.json."""
+SECONDS = ("1 s", "2 s", "3 s", "avg")
+"""The same as column heads."""
+
+
+def at(node: object, *path: str) -> object:
+    """What stands at a path of keys; None where anything on the way is missing or null."""
+    for key in path:
+        if not isinstance(node, Mapping):
+            return None
+        node = node.get(key)
+    return node
+
+
+def number(node: object, *path: str) -> float | None:
+    """A finite number at a path; None where there is none."""
+    value = at(node, *path)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def words(node: object, *path: str) -> str:
+    """Text at a path; "" where there is none."""
+    value = at(node, *path)
+    return value if isinstance(value, str) else ""
+
+
+def branch(node: object, *path: str) -> Mapping[str, object]:
+    """An object at a path; empty where there is none."""
+    value = at(node, *path)
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(node: object, *path: str) -> tuple[str, ...]:
+    """A list of texts at a path; empty where there is none."""
+    value = at(node, *path)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return tuple(str(item) for item in value) if isinstance(value, Sequence) and is_list else ()
+
+
+def shown(value: float | None, digits: int, *, scale: float = 1.0) -> str:
+    """A number to so many digits, or a dash."""
+    return DASH if value is None else f"{value * scale:.{digits}f}"
+
+
+def counted(part: float | None, whole: float | None) -> str:
+    """``118 / 120``; a dash where nothing was counted."""
+    return DASH if part is None and whole is None else f"{shown(part, 0)} / {shown(whole, 0)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One planner under one protocol, in words.
+
+    Attributes:
+        protocol, planner: Names; ``planner`` is the label to show.
+        marks: ``untrained`` and ``LEAK`` where they apply.
+        lenient: Whether failed answers are left out (else the fallback stands in their place).
+        l2_m: 1 s, 2 s, 3 s, average.
+        collision_pct: The same in percent.
+        l2_ci95, collision_ci95: Interval of the average, ``[low, high]``; "" where there is none.
+        n: Scored of all.
+    """
+
+    protocol: str
+    planner: str
+    marks: tuple[str, ...]
+    lenient: bool
+    l2_m: tuple[str, ...]
+    collision_pct: tuple[str, ...]
+    l2_ci95: str
+    collision_ci95: str
+    n: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """How one planner answered, in words: failures, consistency, tokens, time."""
+
+    planner: str
+    marks: tuple[str, ...]
+    failed: str
+    kinds: str
+    consistency: str
+    constant: str
+    tokens: str
+    ms: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All but the planner, in order."""
+        return (self.failed, self.kinds, self.consistency, self.constant, self.tokens, self.ms)
+
+
+def marks_of(results: Mapping[str, object], planner: Mapping[str, object]) -> tuple[str, ...]:
+    """A planner with a model reads the prompt, so a leaking input marks it."""
+    untrained = (UNTRAINED,) if at(planner, "untrained") is True else ()
+    leaks = (LEAK,) if listed(results, "leaks") and at(planner, "model") is not None else ()
+    return (*untrained, *leaks)
+
+
+def score_rows(results: Mapping[str, object]) -> tuple[ScoreRow, ...]:
+    """By protocol, then by planner; a lenient row follows where it differs from the strict one."""
+    planners = branch(results, "planners")
+    protocols = dict.fromkeys(name for p in planners.values() for name in branch(p, "protocols"))
+    rows = []
+    for protocol in protocols:
+        for name in planners:
+            planner = branch(planners, name)
+            score = branch(planner, "protocols", protocol)
+            if not score:
+                continue
+            label, marks = words(planner, "label") or name, marks_of(results, planner)
+            rows.append(_score_row(protocol, label, marks, score, lenient=False))
+            mild = {"n_total": number(score, "n_total"), **branch(score, "lenient")}
+            if len(mild) > 1 and _figures(mild) != _figures(score):
+                rows.append(_score_row(protocol, label, marks, mild, lenient=True))
+    return tuple(rows)
+
+
+def _figures(score: Mapping[str, object]) -> list[float | None]:
+    return [
+        number(score, "n"),
+        *(number(score, m, s) for m in ("l2_m", "collision") for s in STEPS),
+    ]
+
+
+def _score_row(
+    protocol: str,
+    label: str,
+    marks: tuple[str, ...],
+    score: Mapping[str, object],
+    *,
+    lenient: bool,
+) -> ScoreRow:
+    return ScoreRow(
+        protocol=protocol,
+        planner=label,
+        marks=marks,
+        lenient=lenient,
+        l2_m=tuple(shown(number(score, "l2_m", s), 2) for s in STEPS),
+        collision_pct=tuple(shown(number(score, "collision", s), 2, scale=100) for s in STEPS),
+        l2_ci95=_interval(at(score, "ci95", "l2_m", "avg"), scale=1),
+        collision_ci95=_interval(at(score, "ci95", "collision", "avg"), scale=100),
+        n=counted(number(score, "n"), number(score, "n_total")),
+    )
+
+
+def _interval(pair: object, *, scale: float) -> str:
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        return ""
+    low, high = (number({"": end}, "") for end in pair)
+    if low is None or high is None:
+        return ""
+    return f"[{low * scale:.2f}, {high * scale:.2f}]"
+
+
+def answer_rows(results: Mapping[str, object]) -> tuple[AnswerRow, ...]:
+    """One row per planner."""
+    rows = []
+    for name, planner in branch(results, "planners").items():
+        kinds = branch(planner, "failures", "by_kind")
+        rows.append(
+            AnswerRow(
+                planner=words(planner, "label") or name,
+                marks=marks_of(results, branch(planner)),
+                failed=counted(
+                    number(planner, "failures", "failed"), number(planner, "failures", "total")
+                ),
+                kinds=", ".join(f"{shown(number(kinds, k), 0)} {k}" for k in kinds if kinds[k]),
+                consistency=_share(branch(planner, "consistency"), counts=True),
+                constant=_share(branch(planner, "consistency", "constant"), counts=False),
+                tokens=_pair(planner, "tokens", ("prompt_mean", "reply_mean")),
+                ms=_pair(planner, "ms", ("mean", "p50", "p95")),
+            )
+        )
+    return tuple(rows)
+
+
+def _share(node: Mapping[str, object], *, counts: bool) -> str:
+    rate = number(node, "rate")
+    if not node or (rate is None and not counts):
+        return DASH
+    percent = DASH if rate is None else f"{rate * 100:.1f} %"
+    if counts:
+        return f"{percent} of {shown(number(node, 'judged'), 0)}"
+    return f"{percent} {words(node, 'decision')}".strip()
+
+
+def _pair(planner: object, group: str, keys: Sequence[str]) -> str:
+    values = [number(planner, group, key) for key in keys]
+    if all(value is None for value in values):
+        return DASH
+    return " / ".join(shown(value, 0 if value is None or value >= 10 else 1) for value in values)
+
+
+def detection_rows(
+    results: Mapping[str, object],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Columns and rows of the proposal-grounded figures; both empty where nobody has any."""
+    planners = branch(results, "planners")
+    named = {
+        words(planner, "label") or name: branch(planner, "detection")
+        for name, planner in planners.items()
+        if branch(planner, "detection")
+    }
+    keys = tuple(dict.fromkeys(key for figures in named.values() for key in figures))
+    if not keys:
+        return (), ()
+    rows = [(name, *(_figure(figures, key) for key in keys)) for name, figures in named.items()]
+    return ("planner", *(key.replace("_", " ") for key in keys)), tuple(rows)
+
+
+def _figure(figures: Mapping[str, object], key: str) -> str:
+    value = number(figures, key)
+    if value is None:
+        return words(figures, key) or DASH
+    return (
+        f"{value:.0f}" if value == int(value) and isinstance(figures[key], int) else f"{value:.3f}"
+    )
+
+
+def headline(results: Mapping[str, object]) -> str:
+    """What was planned, on how much, asked how."""
+    parts = [words(results, "data", "name") or "unnamed data"]
+    if at(results, "synthetic") is True:
+        parts.append(SYNTHETIC)
+    clips, scenes = number(results, "data", "clips"), number(results, "data", "scenes")
+    parts.append(f"{shown(clips, 0)} clips of {shown(scenes, 0)} scenes")
+    prompt = words(results, "prompt", "name")
+    if prompt:
+        parts.append(f"prompt {prompt} {words(results, 'prompt', 'digest')[:8]}".rstrip())
+    return " · ".join(parts)
+
+
+def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
+    """What a reader must know beside the numbers: leaks, strict and lenient, notes by protocol."""
+    lines = [f"{LEAK} {leak}: a real vehicle cannot know this" for leak in listed(results, "leaks")]
+    fallback = words(results, "fallback") or "stop"
+    lines.append(
+        f"Strict: a failed answer counts as the fallback plan ({fallback}). "
+        "Lenient: it is left out. Protocols do not compare."
+    )
+    notes: dict[str, None] = {}
+    for planner in branch(results, "planners").values():
+        for protocol, score in branch(planner, "protocols").items():
+            notes.update(dict.fromkeys(f"{protocol}: {n}" for n in listed(score, "notes")))
+    return (*lines, *notes)

@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+from report_cases import results
+
+from drivevlm.report.results import DASH, answer_rows, score_rows
+from drivevlm.report.table import as_markdown, as_text
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("width", [120, 100, 50])
+def test_the_table_looks_as_agreed(width):
+    assert as_text(results(), width=width) == (GOLDEN / f"report_table_{width}.txt").read_text()
+
+
+def test_the_markdown_looks_as_agreed():
+    assert as_markdown(results()) == (GOLDEN / "report_table.md").read_text()
+
+
+@pytest.mark.parametrize("width", [120, 100, 80, 50])
+def test_no_width_hides_a_number(width):
+    text = as_text(results(), width=width)
+    for number in ("1.48", "[1.31, 1.66]", "1.11", "[0.00, 2.21]", "120 / 120", "117 / 120"):
+        assert number in text
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_missing_is_a_dash_and_not_zero():
+    silent = [row for row in score_rows(results()) if row.planner == "silent"]
+    assert [row.l2_m for row in silent] == [(DASH,) * 4]
+    assert silent[0].n == "0 / 120"
+    assert answer_rows(results())[2].consistency == DASH
+
+
+def test_lenient_stands_below_strict_only_where_it_differs():
+    rows = [(r.protocol, r.planner, r.lenient) for r in score_rows(results())]
+    assert rows == [
+        ("uniad", "embedded tiny-vlm", False),
+        ("uniad", "embedded tiny-vlm", True),
+        ("uniad", "expert", False),
+        ("uniad", "silent", False),
+        ("vad", "embedded tiny-vlm", False),
+    ]
+    calm = results()
+    score = calm["planners"]["drivevlm"]["protocols"]["uniad"]
+    score["lenient"] = {key: score[key] for key in ("n", "l2_m", "collision")}
+    assert not any(row.lenient for row in score_rows(calm))
+
+
+def test_a_leak_marks_who_reads_the_prompt_and_nobody_else():
+    marks = {row.planner: row.marks for row in score_rows(results())}
+    assert marks["embedded tiny-vlm"] == ("untrained", "LEAK")
+    assert marks["expert"] == ()
+    assert "LEAK" not in as_text({**results(), "leaks": []})
+
+
+def test_null_anywhere_is_no_crash():
+    whole = results()
+    for path in list(_paths(whole)):
+        broken = json.loads(json.dumps(whole))
+        node = broken
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = None
+        assert as_markdown(broken)
+    assert as_text(dict.fromkeys(whole))
+    assert as_text({})
+
+
+def _paths(node, path=()):
+    items = node.items() if isinstance(node, dict) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from _paths(value, (*path, key))
+
+
+def test_names_are_shown_as_they_are_and_never_as_markup():
+    odd = results()
+    odd["planners"]["drivevlm"]["label"] = "[red]vlm[/red] | x"
+    odd["planners"]["drivevlm"]["detection"] = {"[bold]": 1}
+    assert "[red]vlm[/red] | x" in as_text(odd, width=150)
+    assert "[red]vlm[/red] \\| x" in as_markdown(odd)
