@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -26,8 +27,9 @@ class OracleConfig:
 
     Attributes:
         recall: Share of labelled objects that are proposed.
-        false_positives: Mean number of invented boxes a frame.
+        false_positives: Mean number of invented boxes a frame (a Poisson draw).
         centre_noise_m, size_noise, yaw_noise_rad: Standard deviations (the size's is relative).
+        range_m: Objects beyond this distance are neither proposed nor invented.
         seed: Of the draw; each clip draws by its own token.
     """
 
@@ -36,12 +38,15 @@ class OracleConfig:
     centre_noise_m: float = 0.3
     size_noise: float = 0.05
     yaw_noise_rad: float = 0.05
+    range_m: float = 60.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         noise = (self.false_positives, self.centre_noise_m, self.size_noise, self.yaw_noise_rad)
-        if not 0 <= self.recall <= 1 or min(noise) < 0:
-            raise ValueError(f"recall lies in [0, 1], the noise is not negative, got {self}")
+        if not 0 <= self.recall <= 1 or not all(0 <= value < math.inf for value in noise):
+            raise ValueError(f"recall lies in [0, 1], noise is not negative, got {self}")
+        if not 0 < self.range_m < math.inf or self.seed < 0:
+            raise ValueError(f"range_m is positive and seed not negative, got {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,24 @@ class NuScenesConfig:
         version: Name of the version folder.
         split: An official or custom split; "" is ``val`` for v1.0-trainval, else every scene.
         scenes: Names of the scenes to take, of the split; empty takes all.
-        cameras: Channels to take; empty takes all.
+        cameras: Channels to take, in the order in which they are shown; empty takes all,
+            clockwise from the front.
         frames: Images per camera at most, newest last. A scene's first clips have fewer.
-        stride: Take every so many frames, back from the newest.
-        sweeps: Count the images between keyframes too.
+        stride: Take every so many keyframes (with ``sweeps``: images), back from the newest.
+        sweeps: Take the images between keyframes too.
         past_poses: Keyframe poses of the ego history, the present one included.
         t0: Decision time.
-        anchor: The camera of ``t0=anchor``.
-        ego: Source of the ego status.
+        anchor: The camera of ``t0=anchor``; its pose also stands in where there is no lidar.
+        ego: Source of the ego status. ``can_bus`` wants messages of every chosen scene.
         proposals: ``none``, ``oracle``, or the path of a nuScenes detection result file.
         top_k: Proposals kept, by score.
         min_score: Proposals below are left out.
         oracle: How oracle proposals are blurred.
         command: ``none``, ``gt_future`` (a LEAK), or the path of a JSON file
-            ``{sample_token: "left" | {"command", "text", "distance_m"}}``.
-        summaries: Path of a JSON file ``{sample_token: text}``; "" for none.
+            ``{sample_token: "left" | {"command", "text", "distance_m"} | null}`` that speaks of
+            every chosen keyframe.
+        summaries: Path of a JSON file ``{sample_token: text}``; "" for none. A text holds, with
+            its age, until the scene's next one.
         cache: Folder of the index; "" is the user's cache folder.
     """
 
@@ -92,5 +100,12 @@ class NuScenesConfig:
     cache: str = ""
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.stride, self.past_poses, self.top_k) < 1:
-            raise ValueError("frames, stride, past_poses and top_k are at least 1")
+        for name in ("frames", "stride", "past_poses", "top_k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
+        if not self.version:
+            raise ValueError("version is the name of the tables' folder, e.g. v1.0-mini")
+        for name in ("scenes", "cameras"):
+            chosen = getattr(self, name)
+            if len(set(chosen)) < len(chosen):
+                raise ValueError(f"{name} names one twice: {', '.join(chosen)}")

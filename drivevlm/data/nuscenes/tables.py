@@ -1,10 +1,11 @@
-"""Reads the tables through the nuScenes devkit into the arrays of the index."""
+"""From the devkit's tables to the index: the one place that reads them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,149 +13,232 @@ import numpy as np
 from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.splits import create_splits_scenes
 
-from drivevlm.data.nuscenes.index import Array, Index
+from drivevlm.data.nuscenes.folder import TABLES, file_digest
+from drivevlm.data.nuscenes.index import Index, IndexedTables, Ints, Progress, Strings
 from drivevlm.data.recording import DataError
+from drivevlm.world.pose import Floats
 
-Row = dict[str, Any]
+Record = dict[str, Any]
+
+CLOCKWISE = (
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_RIGHT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_FRONT_LEFT",
+)
 LIDAR = "LIDAR_TOP"
+VISIBILITY = {"v0-40": 1, "v40-60": 2, "v60-80": 3, "v80-100": 4}
 
 
-def built_index(root: Path, version: str) -> tuple[Index, dict[str, list[str]]]:
-    """The index of a version folder, and its splits: the official ones and its own."""
+class _Tables(NuScenes):  # type: ignore[misc]
+    """The devkit's tables, telling of progress and naming a table that is no JSON."""
+
+    def __init__(self, tables: Path, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        super().__init__(version=tables.name, dataroot=str(tables.parent), verbose=False)
+
+    def _NuScenes__load_table__(self, table_name: str) -> list[Record]:  # noqa: N802 (its own)
+        path = Path(self.table_root) / f"{table_name}.json"
+        self._tell(table_name)
+        try:
+            table = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise DataError(f"{path}: not valid JSON ({error}): unpack it again") from error
+        if not isinstance(table, list):
+            raise DataError(f"{path}: expected a list of records, got {type(table).__name__}")
+        return table
+
+
+def index_tables(tables: Path, progress: Progress) -> IndexedTables:
+    """Read every table and lay out the index. Raises DataError where they do not fit together."""
+    names = iter(range(len(TABLES) + 2))
+
+    def tell(table_name: str) -> None:
+        done = min(next(names), len(TABLES))
+        progress(f"reading {table_name}", done, len(TABLES) + 2)
+
     try:
-        tables = NuScenes(version=version, dataroot=str(root), verbose=False)
-    except (AssertionError, KeyError, ValueError) as error:
-        raise DataError(f"the nuScenes devkit cannot load {root / version}: {error!r}") from error
-    scenes, keys = _ordered(tables)
-    mount_row = {row["token"]: i for i, row in enumerate(tables.calibrated_sensor)}
-    arrays: dict[str, Array] = {
-        **_scene_arrays(tables, scenes, keys),
-        **_mount_arrays(tables),
-        **_sensor_arrays(tables, keys, mount_row),
-        **_box_arrays(tables, keys),
-    }
-    return Index(**arrays), _splits(root / version)
+        nusc = _Tables(tables, tell)
+        progress("sorting", len(TABLES), len(TABLES) + 2)
+        index = _index(nusc)
+    except AssertionError as error:  # the devkit's own checks
+        raise DataError(f"{tables}: the devkit refuses it: {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{tables}: the tables do not fit together ({type(error).__name__}: {error}): "
+            "unpack the metadata archive of this version again"
+        ) from error
+    progress("hashing", len(TABLES) + 1, len(TABLES) + 2)
+    contents = " ".join(file_digest(tables / f"{name}.json") for name in TABLES)
+    progress("indexed", len(TABLES) + 2, len(TABLES) + 2)
+    return IndexedTables(
+        index, hashlib.sha256(contents.encode()).hexdigest(), create_splits_scenes()
+    )
 
 
-def _splits(folder: Path) -> dict[str, list[str]]:
-    splits: dict[str, list[str]] = dict(create_splits_scenes())
-    own = folder / "splits.json"
-    if own.exists():
-        splits.update(json.loads(own.read_text()))
-    return splits
-
-
-def _ordered(tables: NuScenes) -> tuple[list[Row], list[Row]]:
-    """Scenes by name, and their keyframes in order of time."""
-    scenes = sorted(tables.scene, key=lambda scene: str(scene["name"]))
-    keys: list[Row] = []
-    for scene in scenes:
-        token = scene["first_sample_token"]
-        while token:
-            keys.append(tables.get("sample", token))
-            token = keys[-1]["next"]
-    return scenes, keys
-
-
-def _scene_arrays(tables: NuScenes, scenes: list[Row], keys: list[Row]) -> dict[str, Array]:
-    counts = Counter(key["scene_token"] for key in keys)
-    locations = [tables.get("log", scene["log_token"])["location"] for scene in scenes]
-    return {
-        "scene_name": _text([scene["name"] for scene in scenes]),
-        "scene_description": _text([scene["description"] for scene in scenes]),
-        "scene_location": _text(locations),
-        "scene_start": np.cumsum([0, *(counts[scene["token"]] for scene in scenes)]),
-        "key_token": _text([key["token"] for key in keys]),
-        "key_stamp_us": np.array([key["timestamp"] for key in keys], dtype=np.int64),
-    }
-
-
-def _mount_arrays(tables: NuScenes) -> dict[str, Array]:
-    mounts = tables.calibrated_sensor
-    intrinsics = np.full((len(mounts), 3, 3), np.nan)
-    for i, mount in enumerate(mounts):
-        if mount["camera_intrinsic"]:
-            intrinsics[i] = mount["camera_intrinsic"]
-    return {
-        "mount_place": np.array([_pose(mount) for mount in mounts]).reshape(-1, 7),
-        "mount_intrinsics": intrinsics,
-    }
-
-
-def _sensor_arrays(
-    tables: NuScenes, keys: list[Row], mount_row: dict[str, int]
-) -> dict[str, Array]:
-    key_row = {key["token"]: i for i, key in enumerate(keys)}
-    scene_row = {token: i for i, token in enumerate(dict.fromkeys(k["scene_token"] for k in keys))}
-    lidar_pose, lidar_mount = np.full((len(keys), 7), np.nan), np.full(len(keys), -1)
-    images: list[tuple[int, str, int, int, Row]] = []
-    for row in tables.sample_data:
-        if row["sample_token"] not in key_row:
-            continue
-        key, mount = key_row[row["sample_token"]], mount_row[row["calibrated_sensor_token"]]
-        if row["sensor_modality"] == "camera":
-            scene = scene_row[keys[key]["scene_token"]]
-            images.append((scene, row["channel"], row["timestamp"], key, row))
-        elif row["channel"] == LIDAR and row["is_key_frame"]:
-            lidar_pose[key] = _pose(tables.get("ego_pose", row["ego_pose_token"]))
-            lidar_mount[key] = mount
-    images.sort(key=lambda image: image[:3])
-    channels = sorted({image[1] for image in images})
-    rows = [image[4] for image in images]
-    poses = [_pose(tables.get("ego_pose", row["ego_pose_token"])) for row in rows]
-    return {
-        "lidar_pose": lidar_pose,
-        "lidar_mount": lidar_mount,
-        "image_scene": np.array([image[0] for image in images], dtype=np.int64),
-        "image_channel": np.array([channels.index(i[1]) for i in images], dtype=np.int64),
-        "image_key": np.array([image[3] for image in images], dtype=np.int64),
-        "image_mount": np.array([mount_row[r["calibrated_sensor_token"]] for r in rows], np.int64),
-        "image_stamp_us": np.array([row["timestamp"] for row in rows], dtype=np.int64),
-        "image_is_key": np.array([row["is_key_frame"] for row in rows], dtype=bool),
-        "image_file": _text([row["filename"] for row in rows]),
-        "image_size_px": np.array([[r["width"], r["height"]] for r in rows], np.int64).reshape(
-            -1, 2
+def _index(nusc: NuScenes) -> Index:
+    scenes = sorted(nusc.scene, key=lambda record: str(record["name"]))
+    scene_row = {record["token"]: row for row, record in enumerate(scenes)}
+    samples = sorted(
+        nusc.sample, key=lambda record: (scene_row[record["scene_token"]], record["timestamp"])
+    )
+    sample_row = {record["token"]: row for row, record in enumerate(samples)}
+    sample_scene = np.array([scene_row[record["scene_token"]] for record in samples], dtype=int)
+    _check_names(scenes, samples)
+    mount_row = {record["token"]: row for row, record in enumerate(nusc.calibrated_sensor)}
+    lidar_pose, lidar_mount = _lidar(nusc, sample_row, mount_row)
+    return Index(
+        scene_name=Strings.pack([record["name"] for record in scenes]),
+        scene_description=Strings.pack([record["description"] for record in scenes]),
+        scene_location=Strings.pack(
+            [nusc.get("log", record["log_token"])["location"] for record in scenes]
         ),
-        "image_pose": np.array(poses).reshape(-1, 7),
-        "channel": _text(channels),
-    }
+        scene_first=_first(sample_scene, len(scenes)),
+        sample_token=Strings.pack([record["token"] for record in samples]),
+        sample_stamp_us=_ints([record["timestamp"] for record in samples]),
+        lidar_pose=lidar_pose,
+        lidar_mount=lidar_mount,
+        mount_pose=_floats([_pose(record) for record in nusc.calibrated_sensor], 7),
+        mount_intrinsics=_intrinsics(nusc.calibrated_sensor),
+        **_images(nusc, sample_row, sample_scene, len(scenes), mount_row),
+        **_boxes(nusc, sample_row),
+    )
 
 
-def _box_arrays(tables: NuScenes, keys: list[Row]) -> dict[str, Array]:
-    by_key: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.sample_annotation:
-        by_key[row["sample_token"]].append(row)
-    rows = [row for key in keys for row in by_key[key["token"]]]
-    instance_row = {row["token"]: i for i, row in enumerate(tables.instance)}
-    category_row = {row["token"]: i for i, row in enumerate(tables.category)}
-    category_of = [category_row[row["category_token"]] for row in tables.instance]
-    instances = [instance_row[row["instance_token"]] for row in rows]
-    size_wlh = np.array([row["size"] for row in rows], dtype=np.float64).reshape(-1, 3)
+def _check_names(scenes: Sequence[Record], samples: Sequence[Record]) -> None:
+    for what, names in (
+        ("scene name", [record["name"] for record in scenes]),
+        ("sample token", [record["token"] for record in samples]),
+    ):
+        name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+        if count > 1:
+            raise DataError(f"the {what} {name!r} occurs {count} times in the tables")
+
+
+def _lidar(
+    nusc: NuScenes, sample_row: dict[str, int], mount_row: dict[str, int]
+) -> tuple[Floats, Ints]:
+    pose = np.full((len(sample_row), 7), np.nan)
+    mount = np.full(len(sample_row), -1, dtype=np.int64)
+    for record in nusc.sample_data:
+        if record["channel"] == LIDAR and record["is_key_frame"]:
+            row = sample_row[record["sample_token"]]
+            pose[row] = _pose(nusc.get("ego_pose", record["ego_pose_token"]))
+            mount[row] = mount_row[record["calibrated_sensor_token"]]
+    return pose, mount
+
+
+def _images(
+    nusc: NuScenes,
+    sample_row: dict[str, int],
+    sample_scene: Ints,
+    scenes: int,
+    mount_row: dict[str, int],
+) -> dict[str, Any]:
+    present = {r["channel"] for r in nusc.sample_data if r["sensor_modality"] == "camera"}
+    cameras = [name for name in CLOCKWISE if name in present]
+    cameras += sorted(present - set(cameras))
+    by_place: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    camera_row = {name: row for row, name in enumerate(cameras)}
+    for record in nusc.sample_data:
+        if record["sensor_modality"] == "camera":
+            scene = int(sample_scene[sample_row[record["sample_token"]]])
+            by_place[camera_row[record["channel"]], scene].append(record)
+    rows: list[Record] = []
+    first = np.zeros((len(cameras), scenes + 1), dtype=np.int64)
+    for camera in range(len(cameras)):
+        for scene in range(scenes):
+            first[camera, scene] = len(rows)
+            rows += _in_time(by_place[camera, scene])
+        first[camera, scenes] = len(rows)
+    key = np.full((len(cameras), len(sample_row)), -1, dtype=np.int64)
+    for row, record in enumerate(rows):
+        if record["is_key_frame"]:
+            key[camera_row[record["channel"]], sample_row[record["sample_token"]]] = row
+    poses = [_pose(nusc.get("ego_pose", record["ego_pose_token"])) for record in rows]
     return {
-        "box_start": np.cumsum([0, *(len(by_key[key["token"]]) for key in keys)]),
-        "box_center_m": np.array([row["translation"] for row in rows]).reshape(-1, 3),
-        "box_size_lwh_m": size_wlh[:, [1, 0, 2]],
-        "box_wxyz": np.array([row["rotation"] for row in rows]).reshape(-1, 4),
-        "box_category": np.array([category_of[i] for i in instances], dtype=np.int64),
-        "box_instance": np.array(instances, dtype=np.int64),
-        "box_token": _text([row["token"] for row in rows]),
-        "box_next": _text([row["next"] for row in rows]),
-        "box_lidar_points": np.array([row["num_lidar_pts"] for row in rows], dtype=np.int64),
-        "box_radar_points": np.array([row["num_radar_pts"] for row in rows], dtype=np.int64),
-        "box_visibility": np.array([_visibility(row) for row in rows], dtype=np.int64),
-        "category": _text([row["name"] for row in tables.category]),
-        "instance": _text([row["token"] for row in tables.instance]),
+        "camera_name": Strings.pack(cameras),
+        "key_image": key,
+        "image_first": first,
+        "image_stamp_us": _ints([record["timestamp"] for record in rows]),
+        "image_pose": _floats(poses, 7),
+        "image_mount": _ints([mount_row[record["calibrated_sensor_token"]] for record in rows]),
+        "image_size_px": _ints([_size_px(record) for record in rows]).reshape(-1, 2),
+        "image_file": Strings.pack([record["filename"] for record in rows]),
     }
 
 
-def _visibility(row: Row) -> int:
-    token = row.get("visibility_token") or "0"
-    return int(token) if token.isdecimal() else 0
+def _in_time(records: list[Record]) -> list[Record]:
+    """By stamp; of two with one stamp the keyframe stays."""
+    by_stamp: dict[int, Record] = {}
+    for record in sorted(records, key=lambda r: (r["timestamp"], r["is_key_frame"])):
+        by_stamp[record["timestamp"]] = record
+    return list(by_stamp.values())
 
 
-def _pose(row: Row) -> list[float]:
-    return [*row["translation"], *row["rotation"]]
+def _size_px(record: Record) -> tuple[int, int]:
+    size = (int(record["width"]), int(record["height"]))
+    if min(size) < 1:
+        raise DataError(
+            f"sample_data {record['token']}: an image needs width and height, got {size}"
+        )
+    return size
 
 
-def _text(values: Sequence[str]) -> Array:
-    return np.array(values, dtype=np.str_) if len(values) else np.zeros(0, dtype="U1")
+def _boxes(nusc: NuScenes, sample_row: dict[str, int]) -> dict[str, Any]:
+    rows = sorted(nusc.sample_annotation, key=lambda record: sample_row[record["sample_token"]])
+    box_row = {record["token"]: row for row, record in enumerate(rows)}
+    instance_row = {record["token"]: row for row, record in enumerate(nusc.instance)}
+    category_row = {record["token"]: row for row, record in enumerate(nusc.category)}
+    kind = {r["token"]: category_row[r["category_token"]] for r in nusc.instance}
+    level = {r["token"]: VISIBILITY.get(str(r.get("level")), 0) for r in nusc.visibility}
+    width_length_height = _floats([record["size"] for record in rows], 3)
+    return {
+        "box_first": _first(
+            np.array([sample_row[record["sample_token"]] for record in rows], dtype=int),
+            len(sample_row),
+        ),
+        "box_token": Strings.pack([record["token"] for record in rows]),
+        "box_instance": _ints([instance_row[record["instance_token"]] for record in rows]),
+        "box_category": _ints([kind[record["instance_token"]] for record in rows]),
+        "box_next": _ints([box_row[record["next"]] if record["next"] else -1 for record in rows]),
+        "box_center_m": _floats([record["translation"] for record in rows], 3),
+        "box_wxyz": _floats([record["rotation"] for record in rows], 4),
+        "box_size_lwh_m": np.ascontiguousarray(width_length_height[:, [1, 0, 2]]),
+        "box_lidar_points": _ints([record["num_lidar_pts"] for record in rows]),
+        "box_radar_points": _ints([record["num_radar_pts"] for record in rows]),
+        "box_visibility": _ints([level.get(record["visibility_token"], 0) for record in rows]),
+        "instance_token": Strings.pack([record["token"] for record in nusc.instance]),
+        "category_name": Strings.pack([record["name"] for record in nusc.category]),
+    }
+
+
+def _pose(record: Record) -> list[float]:
+    return [*record["translation"], *record["rotation"]]
+
+
+def _intrinsics(mounts: Sequence[Record]) -> Floats:
+    matrices = np.full((len(mounts), 3, 3), np.nan)
+    for row, record in enumerate(mounts):
+        if record["camera_intrinsic"]:
+            matrices[row] = record["camera_intrinsic"]
+    return matrices
+
+
+def _first(owner: Ints, owners: int) -> Ints:
+    """Where each owner's rows begin, of rows sorted by owner; one entry more at the end."""
+    return np.searchsorted(owner, np.arange(owners + 1)).astype(np.int64)
+
+
+def _floats(rows: Sequence[Sequence[float]], width: int) -> Floats:
+    table = np.array(rows, dtype=np.float64).reshape(-1, width)
+    wrong = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if len(wrong):
+        raise ValueError(f"a pose or a size is not finite: {rows[int(wrong[0])]}")
+    return table
+
+
+def _ints(rows: Sequence[Any]) -> Ints:
+    return np.array(rows, dtype=np.int64)

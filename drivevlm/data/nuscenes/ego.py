@@ -1,0 +1,98 @@
+"""Decision times, and how the ego got there: from poses of the past alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from drivevlm.data.nuscenes.config import DecisionTime, NuScenesConfig
+from drivevlm.data.nuscenes.index import Index, Ints
+from drivevlm.data.recording import DataError
+from drivevlm.world.ego import EgoHistory, EgoStatus
+from drivevlm.world.pose import Floats, Pose2, Pose3
+
+
+def pose_of(row: Floats) -> Pose3:
+    """A pose from the index's seven numbers: position, quaternion (w, x, y, z)."""
+    numbers = np.asarray(row, dtype=np.float64)
+    return Pose3.from_quaternion(wxyz=numbers[3:], translation_m=numbers[:3])
+
+
+class Ego:
+    """Where the ego was at each keyframe's decision time.
+
+    With ``t0=keyframe`` that is the lidar's stamp and pose; where a keyframe has no lidar, the pose
+    is the anchor camera's (or, where that is missing too, the newest image's). With ``t0=anchor``
+    stamp and pose are the anchor camera's.
+    """
+
+    def __init__(
+        self, index: Index, config: NuScenesConfig, *, chosen: Sequence[int], tables: Path
+    ) -> None:
+        """Raises DataError where a chosen keyframe has no pose, or no image of the anchor."""
+        names = list(index.camera_name.span())
+        anchored = config.t0 is DecisionTime.ANCHOR
+        if anchored and config.anchor not in names:
+            raise DataError(f"data.anchor={config.anchor}: {tables} has {', '.join(names)}")
+        self._first = np.asarray(index.scene_first)
+        self._past = config.past_poses - 1
+        self.t0_us = np.array(index.sample_stamp_us)
+        self._pose = np.array(index.lidar_pose)
+        image = _newest_image(index)
+        if config.anchor in names:
+            anchor = np.asarray(index.key_image[names.index(config.anchor)])
+            image = anchor if anchored else np.where(anchor >= 0, anchor, image)
+        taken = (image >= 0) & (anchored | np.isnan(self._pose[:, 0]))
+        self._pose[taken] = index.image_pose[image[taken]]
+        if anchored:
+            self.t0_us[taken] = index.image_stamp_us[image[taken]]
+            need, holds = f"t0=anchor needs an image of {config.anchor}", image >= 0
+        else:
+            need, holds = "an ego pose needs a lidar or an image", ~np.isnan(self._pose[:, 0])
+        still = np.diff(self.t0_us, prepend=-1) <= 0
+        still[self._first[:-1]] = False
+        for rule, kept in ((need, holds), ("time must go on from keyframe to keyframe", ~still)):
+            wrong = [row for row in chosen if not kept[row]]
+            if wrong:
+                raise DataError(
+                    f"{tables}: {rule}; not so in {len(wrong)} of {len(chosen)} keyframes, "
+                    f"e.g. {index.sample_token[wrong[0]]}"
+                )
+
+    def global_from_ego(self, sample: int) -> Pose3:
+        """At decision time."""
+        return pose_of(self._pose[sample])
+
+    def history(self, sample: int) -> EgoHistory:
+        """Decision times of the scene's last keyframes up to this one."""
+        scene = int(np.searchsorted(self._first, sample, side="right")) - 1
+        start = max(int(self._first[scene]), sample - self._past)
+        poses = [self.global_from_ego(row).planar() for row in range(start, sample + 1)]
+        return EgoHistory.from_poses(poses, stamp_us=self.t0_us[start : sample + 1].tolist())
+
+
+def _newest_image(index: Index) -> Ints:
+    """(samples,) the keyframe's image with the latest stamp; -1 where there is none."""
+    key = np.asarray(index.key_image)
+    if not key.size:
+        return np.full(len(index.sample_token), -1, dtype=np.int64)
+    stamps = np.where(key >= 0, np.asarray(index.image_stamp_us)[key], -1)
+    newest: Ints = np.take_along_axis(key, stamps.argmax(axis=0)[None], axis=0)[0]
+    return newest
+
+
+def pose_ahead(status: EgoStatus | None, dt_s: float) -> Pose3 | None:
+    """``now_from_then`` a moment after now, at constant speed and turn rate; None without a past.
+
+    For images of the present that were taken just after decision time: their recorded poses are
+    of the future.
+    """
+    if status is None:
+        return None
+    turn_rad = (status.yaw_rate_radps or 0.0) * dt_s
+    # The chord of an arc points half the turn to the side (its shortening is below a millimetre).
+    x_m = status.speed_mps * dt_s * np.cos(turn_rad / 2)
+    y_m = status.speed_mps * dt_s * np.sin(turn_rad / 2)
+    return Pose3.from_pose2(Pose2(float(x_m), float(y_m), turn_rad))
