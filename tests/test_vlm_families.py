@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from drivevlm.vlm.hf import HfConfig, HfVLM
 from drivevlm.vlm.loading import quiet
@@ -199,7 +200,7 @@ def smolvlm():
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=2,
     )
-    pixels = transformers.SmolVLMImageProcessorPil(
+    pixels = SmolVLMImageProcessorPil(
         do_image_splitting=False, size={"longest_edge": 56}, max_image_size={"longest_edge": 56}
     )
     kind = transformers.Idefics3Processor
@@ -274,6 +275,8 @@ def question(images=2, prefix="", value=90, **options):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_loads_from_a_folder_and_its_reply_follows_the_grammar(family, tmp_path, capfd):
+    if family == "smolvlm" and hasattr(transformers.SmolVLMImageProcessorPil, "_backends"):
+        pytest.skip("transformers 5.17 has no SmolVLM image processor without torchvision")
     vlm = HfVLM(HfConfig(model=str(built(family, tmp_path / family))))
     questions = [question(), question(prefix="So: ")]
     if family != "paligemma":  # its processor wants an image in every prompt

@@ -28,8 +28,7 @@ from drivevlm.vlm.loading import quiet
 UNTRAINED = "untrained"
 _SEED = 20_260_101
 _WIDTH, _LAYERS, _HEADS = 64, 2, 4
-_IMAGE_SIDE_PX, _PATCH_PX, _SHUFFLE = 128, 16, 2
-_IMAGE_TOKENS = (_IMAGE_SIDE_PX // _PATCH_PX // _SHUFFLE) ** 2
+_IMAGE_SIDE_PX, _PATCH_PX = 128, 32  # 16 tokens an image
 _CONTEXT_TOKENS = 32_768
 _SPREAD = 0.5
 """Standard deviation of the weights: wide enough that other pixels give other words."""
@@ -43,7 +42,7 @@ _TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"
     "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% endfor %}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
@@ -81,17 +80,16 @@ def make_untrained(folder: Path) -> None:
     hf: Any = transformers
     with quiet():
         tokenizer = _tokenizer()
-        image_processor = hf.Idefics3ImageProcessorPil(
-            do_image_splitting=False,
-            size={"longest_edge": _IMAGE_SIDE_PX},
-            max_image_size={"longest_edge": _IMAGE_SIDE_PX},
-        )
-        processor = hf.Idefics3Processor(
-            image_processor, tokenizer, image_seq_len=_IMAGE_TOKENS, chat_template=_TEMPLATE
+        processor = hf.LlavaProcessor(
+            hf.SiglipImageProcessorPil(size={"height": _IMAGE_SIDE_PX, "width": _IMAGE_SIDE_PX}),
+            tokenizer,
+            patch_size=_PATCH_PX,
+            vision_feature_select_strategy="full",
+            chat_template=_TEMPLATE,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
-            model = hf.Idefics3ForConditionalGeneration(_architecture(tokenizer))
+            model = hf.LlavaForConditionalGeneration(_architecture(tokenizer))
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.generation_config.pad_token_id = tokenizer.pad_token_id
         model.save_pretrained(folder)
@@ -111,8 +109,14 @@ def _architecture(tokenizer: Any) -> Any:
         "num_hidden_layers": _LAYERS,
         "num_attention_heads": _HEADS,
     }
-    return hf.Idefics3Config(
-        vision_config=size | {"image_size": _IMAGE_SIDE_PX, "patch_size": _PATCH_PX},
+    return hf.LlavaConfig(
+        vision_config=hf.SiglipVisionConfig(
+            **size,
+            image_size=_IMAGE_SIDE_PX,
+            patch_size=_PATCH_PX,
+            vision_use_head=False,
+            initializer_range=_SPREAD,
+        ),
         text_config=hf.LlamaConfig(
             **size,
             **ends,
@@ -120,13 +124,12 @@ def _architecture(tokenizer: Any) -> Any:
             vocab_size=len(tokenizer),
             max_position_embeddings=_CONTEXT_TOKENS,
             initializer_range=_SPREAD,
-            tie_word_embeddings=False,
         ),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        scale_factor=_SHUFFLE,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
         initializer_range=_SPREAD,
         tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
     )
 
 
@@ -151,12 +154,10 @@ def _tokenizer() -> Any:
     )
     raw.decoder = decoders.ByteLevel()
     turns = [f"<|{role}|>" for role in ("system", "user", "assistant")]
-    marks = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<pad>"]
+    marks = ["<image>", "<|end|>", "<pad>"]
     raw.add_special_tokens([AddedToken(mark, special=True) for mark in (*turns, *marks)])
     hf: Any = transformers
-    return hf.PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token="<end_of_utterance>", pad_token="<pad>"
-    )
+    return hf.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<pad>")
 
 
 def _recipe() -> str:
