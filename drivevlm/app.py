@@ -5,23 +5,26 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
-from drivevlm import __version__
-from drivevlm.build import verbs
+from drivevlm import __version__, verbs
 from drivevlm.build.assets import asset_folder
-from drivevlm.build.settings import SettingError
-from drivevlm.build.table import CONFIG_GROUPS, ROOT_SETTINGS
+from drivevlm.build.settings import SettingError, plain
+from drivevlm.build.table import Settings, group_defaults
+from drivevlm.record.run_folder import RecordError, read_manifest
 
 Words = Sequence[str]
+GROUPS = ("data", "vlm", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +74,57 @@ def composed(overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
             chosen = dict(config.hydra.runtime.choices)
         except MissingConfigException as error:
             raise SettingError(_no_such_choice(error)) from None
-        except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
+        except (HydraException, OmegaConfBaseException) as error:
             raise SettingError(_no_such_key(error, overrides)) from None
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)  # a composed configuration is a mapping
     del values["hydra"]
-    groups = {name: chosen[name] for name in CONFIG_GROUPS}
+    return {str(key): value for key, value in values.items()}, {g: chosen[g] for g in GROUPS}
+
+
+def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings that a run was made with, with some of them changed.
+
+    Raises SettingError for a key that the run does not have, RecordError where it is no run.
+    """
+    groups = read_manifest(run)["groups"]
+    path = run / "config.yaml"
+    if not path.exists():
+        raise RecordError(f"{run} has no config.yaml: it is no whole run folder")
+    saved = OmegaConf.load(path)
+    OmegaConf.set_struct(saved, True)
+    for word in overrides:
+        key, _, value = word.partition("=")
+        try:
+            OmegaConf.update(saved, key, OmegaConf.create(f"v: {value}").v, merge=False)
+        except (OmegaConfBaseException, AttributeError):
+            known = list(_keys(DictConfig(saved)))
+            raise SettingError(f"{key} is no setting of {run}{_nearest(key, known)}") from None
+    values = OmegaConf.to_container(saved, resolve=True)
+    assert isinstance(values, dict)  # it was written as a mapping
     return {str(key): value for key, value in values.items()}, groups
 
 
 def _register() -> None:
     """Every config dataclass becomes the default of its group; YAML adds differences only."""
     store = ConfigStore.instance()
-    for group, members in CONFIG_GROUPS.items():
+    for group, members in group_defaults().items():
         for name, defaults in members.items():
-            store.store(group=group, name=f"{name}_defaults", node=defaults, provider="drivevlm")
-    store.store(name="root_defaults", node=ROOT_SETTINGS, provider="drivevlm")
+            name = name if group != "prompt" else "prompt_defaults"
+            store.store(group=group, name=name, node=defaults, provider="drivevlm")
+    store.store(name="root_defaults", node=plain(Settings()), provider="drivevlm")
+
+
+def _members(group: str) -> list[str]:
+    """Names in a group: from the table, and from its YAML files."""
+    files = asset_folder("configs").glob(f"{group}/*.yaml")
+    table = [] if group == "prompt" else list(group_defaults()[group])
+    return sorted({*table, *(file.stem for file in files)})
 
 
 def _no_such_choice(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).partition("/")
-    members = list(CONFIG_GROUPS.get(group, {}))
+    members = _members(group)
     return f"{group}={name} does not exist{_nearest(name, members)}: there are {', '.join(members)}"
 
 
@@ -100,7 +133,7 @@ def _no_such_key(error: Exception, overrides: Words) -> str:
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
         return text
-    groups = [word for word in overrides if word.split("=")[0] in CONFIG_GROUPS]
+    groups = [word for word in overrides if word.split("=")[0] in GROUPS]
     known = list(_keys(compose("settings", overrides=groups)))
     return f"{found[1]} is no setting{_nearest(found[1], known)}: see drivevlm eval --help"
 
@@ -111,10 +144,11 @@ def _nearest(word: str, known: Words) -> str:
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield f"{prefix}{key}"
+    for name, value in config.items():
+        key = f"{prefix}{name!s}"
+        yield key
         if isinstance(value, DictConfig):
-            yield from _keys(value, f"{prefix}{key}.")
+            yield from _keys(value, f"{key}.")
 
 
 def _verb(words: list[str]) -> tuple[str | None, list[str]]:
@@ -147,7 +181,85 @@ def _help(name: str) -> None:
         return
     values, _ = composed([])
     print("\nGroups, chosen by GROUP=NAME:\n")
-    for group, members in CONFIG_GROUPS.items():
-        print(f"  {group:<8} {', '.join(members)}")
+    for group in GROUPS:
+        print(f"  {group:<8} {', '.join(_members(group))}")
     print("\nSettings and their defaults, changed by KEY=VALUE (lists: KEY=[a,b]):\n")
     print("  " + OmegaConf.to_yaml(OmegaConf.create(values)).replace("\n", "\n  ").rstrip())
+
+
+def _eval(words: list[str]) -> int:
+    values, groups = composed(words)
+    print(verbs.evaluate(values, groups, Console()))
+    return 0
+
+
+def _prompt_show(words: list[str]) -> int:
+    clip, words = _taken("clip", words)
+    images, words = _taken("images", words)
+    if clip is not None and not clip.isdecimal():
+        raise SettingError(f"clip takes a number, counted from 0, got {clip!r}")
+    values, groups = composed(words)
+    folder = None if images is None else Path(images)
+    verbs.show_prompt(values, groups, Console(), clip=int(clip or 0), images=folder)
+    return 0
+
+
+def _report(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise SettingError("expected a run folder: drivevlm report runs/...")
+    run, overrides = Path(words[0]), words[1:]
+    values, groups = recorded(run, overrides)
+    print(verbs.report(run, values, groups, Console()))
+    return 0
+
+
+def _merge(words: list[str]) -> int:
+    out, parts = _taken("out", words)
+    if out is None or not parts:
+        raise SettingError(
+            "expected out=FOLDER and the parts: drivevlm merge out=runs/all runs/a ..."
+        )
+    print(verbs.merge([Path(part) for part in parts], Path(out)))
+    return 0
+
+
+def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
+    """The value of ``key=`` among the words, and the other words."""
+    found = [word.partition("=")[2] for word in words if word.startswith(f"{key}=")]
+    rest = [word for word in words if not word.startswith(f"{key}=")]
+    return (found[-1] if found else None), rest
+
+
+VERBS = {
+    "eval": Verb(
+        "plan a recording in open loop, score it, write a table and a page",
+        (
+            "drivevlm eval",
+            "drivevlm eval planner=[constant_velocity,stop,expert] page.clips=5",
+            "drivevlm eval prompt=plan_only block.cameras=blank data.world.keyframes=3",
+            "drivevlm eval data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini"
+            " vlm=hf vlm.model=/models/some-vlm",
+        ),
+        _eval,
+    ),
+    "prompt show": Verb(
+        "print the exact messages of one clip (clip=N), pictures into images=DIR",
+        (
+            "drivevlm prompt show clip=3",
+            "drivevlm prompt show clip=3 prompt=few_shot block.prior=off images=/tmp/pictures",
+        ),
+        _prompt_show,
+    ),
+    "report": Verb(
+        "make table and page again from a run folder, without its model",
+        ("drivevlm report runs/baselines", "drivevlm report runs/baselines page.clips=10"),
+        _report,
+        settings=False,
+    ),
+    "merge": Verb(
+        "join the parts of a run that was made with run.shard=i/n",
+        ("drivevlm merge out=runs/whole runs/part0 runs/part1",),
+        _merge,
+        settings=False,
+    ),
+}

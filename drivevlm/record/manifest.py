@@ -74,7 +74,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Interpreter, machine and the packages that can change a figure."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             packages[name] = version(name)

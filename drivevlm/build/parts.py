@@ -1,0 +1,139 @@
+"""The parts of an evaluation, put together from a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drivevlm.baselines import MOTIONS, Baseline, NoPastError, stop
+from drivevlm.build.assets import asset_folder
+from drivevlm.build.settings import SettingError, plain
+from drivevlm.build.table import BlockSetting, Chosen, Say
+from drivevlm.data.recording import Recording
+from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
+from drivevlm.dialogue.dialogue import Dialogue, Example
+from drivevlm.evaluate.exchange import Swap, exchange_for
+from drivevlm.evaluate.expert import Expert, examples_from
+from drivevlm.evaluate.plan_run import Exchange, Shard
+from drivevlm.evaluate.score_run import Fallback
+from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.planner import Planner, VLMPlanner, no_examples
+from drivevlm.vlm.seam import VLM
+from drivevlm.world.clip import Clip
+from drivevlm.world.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An evaluation, ready to run.
+
+    Attributes:
+        chosen: The configuration.
+        recording: The data.
+        dialogue: The prompt.
+        shard: The part of the scenes.
+        exchange: Of blocks between clips; None for none.
+    """
+
+    chosen: Chosen
+    recording: Recording
+    dialogue: Dialogue
+    shard: Shard
+    exchange: Exchange | None
+
+    @classmethod
+    def of(cls, chosen: Chosen, say: Say) -> Parts:
+        """Open the data and read the prompt. Raises DataError, PromptError, SettingError."""
+        try:
+            shard = Shard.parse(chosen.settings.run.shard)
+        except ValueError as error:
+            raise SettingError(f"run.shard: {error}") from None
+        dialogue = Dialogue.of(chosen.prompt, switches(chosen), asset_folder("prompts"))
+        recording = chosen.recording(say)
+        return cls(chosen, recording, dialogue, shard, exchange(chosen, recording))
+
+    def planners(self, vlm: VLM | None) -> list[Planner]:
+        """The planners by their settings' order; ``vlm`` is needed where one of them asks it."""
+        return [self._planner(name, vlm) for name in self.chosen.settings.planner]
+
+    def _planner(self, name: str, vlm: VLM | None) -> Planner:
+        prompt = self.chosen.prompt
+        if name == "expert":
+            return Expert(self.recording)
+        if name in MOTIONS:
+            return Baseline(name, prompt.steps, prompt.dt_s)
+        if vlm is None:
+            raise ValueError("planner vlm needs a model")
+        dialogue = self.dialogue.fitted(vlm, self._most_proposals())
+        examples: Callable[[Clip], tuple[Example, ...]] = no_examples
+        if dialogue.example_count:
+            examples = examples_from(
+                self.recording, count=dialogue.example_count, seed=prompt.example_seed
+            )
+        run = self.chosen.settings.run
+        return VLMPlanner(name, vlm, dialogue, examples, deadline_s=run.deadline_s, seed=run.seed)
+
+    def _most_proposals(self) -> int:
+        return int(getattr(self.chosen.data[1], "top_k", 0))
+
+    def protocols(self) -> list[PlanningProtocol]:
+        """Who scores."""
+        return [PROTOCOLS[name] for name in self.chosen.settings.protocol]
+
+    def fallback(self) -> Fallback:
+        """The declared stand-in for a failed plan; a stop where it lacks the past that it needs."""
+        motion, prompt = MOTIONS[self.chosen.settings.fallback], self.chosen.prompt
+
+        def plan(clip: Clip) -> Plan:
+            try:
+                return motion(clip, prompt.steps, prompt.dt_s)
+            except NoPastError:
+                return stop(clip, prompt.steps, prompt.dt_s)
+
+        return plan
+
+    def identity(self, vlm: VLM | None) -> dict[str, Any]:
+        """All that decides the decisions."""
+        settings = self.chosen.settings
+        model = None
+        if vlm is not None:
+            model = {"name": vlm.name, "revision": vlm.revision}
+        return {
+            "data": {"name": self.recording.name, "digest": self.recording.digest},
+            "prompt": {**plain(self.chosen.prompt), "digest": self.dialogue.digest},
+            "blocks": plain(settings.block),
+            "models": {"vlm": model},
+            "planners": list(settings.planner),
+            "seed": settings.run.seed,
+            "deadline_s": settings.run.deadline_s,
+            "shard": str(self.shard),
+        }
+
+
+def needs_model(planners: Sequence[str]) -> bool:
+    """Whether one of the planners asks a VLM."""
+    return "vlm" in planners
+
+
+def switches(chosen: Chosen) -> BlockConfig:
+    """What the dialogue knows of the block settings: exchanged content is shown like any."""
+    named = {block: getattr(chosen.settings.block, block.value) for block in Block}
+    known = {switch.value for switch in Switch}
+    return BlockConfig(
+        **{
+            block.value: Switch(setting.value) if setting.value in known else Switch.ON
+            for block, setting in named.items()
+        }
+    )
+
+
+def exchange(chosen: Chosen, recording: Recording) -> Exchange | None:
+    """What ``evaluate`` does of the block settings: exchange contents between clips."""
+    swaps = {}
+    for block in Block:
+        setting: BlockSetting = getattr(chosen.settings.block, block.value)
+        if setting.value in {swap.value for swap in Swap}:
+            swaps[block] = Swap(setting.value)
+    return exchange_for(recording, swaps, seed=chosen.settings.run.seed)

@@ -1,0 +1,313 @@
+"""The one table: every name that a configuration may hold, and what it constructs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from drivevlm.baselines import MOTIONS
+from drivevlm.build.settings import SettingError, plain, settings_from
+from drivevlm.data.frames import FramesConfig, FramesRecording
+from drivevlm.data.nuscenes.config import NuScenesConfig
+from drivevlm.data.nuscenes.recording import NuScenesRecording
+from drivevlm.data.recording import Recording
+from drivevlm.dialogue.dialogue import PromptConfig
+from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.record.replay import recorded_replies
+from drivevlm.record.run_folder import read_manifest, read_records
+from drivevlm.vlm.recorded import RecordedVLM
+from drivevlm.vlm.seam import VLM
+from drivevlm_sim.flat.make import FlatConfig, make_flat
+from drivevlm_sim.made_once import digest_of
+
+Say = Callable[[str], None]
+"""Tells the user what long thing is going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoConfig:
+    """The generated scenes, made on first use in the user's cache folder.
+
+    Attributes:
+        world: What is painted.
+        frames: Images per camera.
+        proposals: ``oracle`` (blurred labels) or ``none``.
+        top_k: Proposals at most.
+        folder: Where the scenes lie; "" is the user's cache folder.
+    """
+
+    world: FlatConfig = field(default_factory=FlatConfig)
+    frames: int = 1
+    proposals: str = "oracle"
+    top_k: int = 8
+    folder: str = ""
+
+
+def open_demo(config: DemoConfig, say: Say) -> Recording:
+    """Make the scenes unless they are there, and open them."""
+    home = Path(config.folder).expanduser() if config.folder else user_cache_path("drivevlm")
+    recipe = plain(config.world)
+    folder = home / "worlds" / f"flat-{digest_of(recipe)}"
+    if not folder.exists():
+        say(f"painting {len(config.world.scenes) * config.world.copies} scenes into {folder}")
+    make_flat(folder, config=config.world)
+    nuscenes = NuScenesConfig(
+        root=str(folder),
+        version=config.world.version,
+        frames=config.frames,
+        proposals=config.proposals,
+        top_k=config.top_k,
+    )
+    return NuScenesRecording(nuscenes, _said_once(say))
+
+
+def open_nuscenes(config: NuScenesConfig, say: Say) -> Recording:
+    """A nuScenes-format folder."""
+    return NuScenesRecording(config, _said_once(say))
+
+
+def _said_once(say: Say) -> Callable[[str, int, int], None]:
+    """Tells of each long step when it begins; a second start takes none."""
+    told: set[str] = set()
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in told:
+            told.add(what)
+            say(f"{what} (once)")
+
+    return progress
+
+
+def open_frames(config: FramesConfig, say: Say) -> Recording:
+    """A folder of images."""
+    return FramesRecording(config)
+
+
+@dataclass(frozen=True, slots=True)
+class UntrainedConfig:
+    """The embedded model, untrained: it shows that the whole path works.
+
+    Attributes:
+        batch_size: Requests written at once.
+    """
+
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedConfig:
+    """Replies of an earlier run in place of a model.
+
+    Attributes:
+        run: Its folder.
+    """
+
+    run: str = ""
+
+
+def open_untrained(config: UntrainedConfig, say: Say) -> VLM:
+    """A small random model of a stock class, made on first use."""
+    from drivevlm.vlm.hf import HfConfig
+    from drivevlm.vlm.untrained import untrained_vlm
+
+    return untrained_vlm(HfConfig(batch_size=config.batch_size))
+
+
+def open_hf(config: Any, say: Say) -> VLM:
+    """Any image-text model of transformers."""
+    from drivevlm.vlm.hf import HfVLM
+
+    if not config.model:
+        raise SettingError("vlm.model is not set: give a model folder or a hub id, vlm.model=...")
+    say(f"loading {config.model}")
+    return HfVLM(config)
+
+
+def open_recorded(config: RecordedConfig, say: Say) -> VLM:
+    """What an earlier run's model replied."""
+    if not config.run:
+        raise SettingError("vlm.run is not set: give the folder of an earlier run, vlm.run=...")
+    folder = Path(config.run)
+    model = read_manifest(folder)["identity"]["models"].get("vlm") or {}
+    replies = recorded_replies(read_records(folder))
+    name, revision = str(model.get("name", "recorded")), str(model.get("revision", ""))
+    return RecordedVLM(replies, name=name, revision=revision)
+
+
+def _hf_config() -> type:
+    from drivevlm.vlm.hf import HfConfig
+
+    return HfConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of a group: its settings, and what they construct.
+
+    ``settings`` is a callable where importing the config class would wake torch.
+    """
+
+    settings: Callable[[], type]
+    construct: Callable[[Any, Say], Any]
+
+
+DATA: dict[str, Entry] = {
+    "demo": Entry(lambda: DemoConfig, open_demo),
+    "nuscenes": Entry(lambda: NuScenesConfig, open_nuscenes),
+    "frames": Entry(lambda: FramesConfig, open_frames),
+}
+MODELS: dict[str, Entry] = {
+    "untrained": Entry(lambda: UntrainedConfig, open_untrained),
+    "hf": Entry(_hf_config, open_hf),
+    "recorded": Entry(lambda: RecordedConfig, open_recorded),
+}
+PLANNERS = ("vlm", *MOTIONS, "expert")
+
+
+class BlockSetting(str, Enum):
+    """How a block is shown, and whose content it has."""
+
+    ON = "on"
+    OFF = "off"
+    BLANK = "blank"
+    MEAN = "mean"
+    SHUFFLE = "shuffle"
+    SWAP = "swap"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSettings:
+    """One setting per block of the prompt."""
+
+    cameras: BlockSetting = BlockSetting.ON
+    ego_status: BlockSetting = BlockSetting.ON
+    scene_summary: BlockSetting = BlockSetting.ON
+    proposals: BlockSetting = BlockSetting.ON
+    prior: BlockSetting = BlockSetting.ON
+    command: BlockSetting = BlockSetting.ON
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a run goes.
+
+    Attributes:
+        shard: Part ``i/n`` of the scenes.
+        scenes_in_flight: Scenes that wait for a model at once.
+        seed: Of sampling, exchanges and intervals.
+        deadline_s: Seconds a reply may take; null for no limit.
+    """
+
+    shard: str = "0/1"
+    scenes_in_flight: int = 2
+    seed: int = 0
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The page of a run.
+
+    Attributes:
+        clips: Most clips on it, worst first; 0 writes no page.
+    """
+
+    clips: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that ``drivevlm eval`` can be told, but for the groups' own settings.
+
+    Attributes:
+        planner: Who plans, the first being the one that the page is about.
+        protocol: Who scores.
+        fallback: The baseline that stands in for a failed plan.
+        out: The run's folder; null makes a new one under runs/.
+        block: The prompt's blocks.
+        run: How the run goes.
+        page: The page.
+    """
+
+    planner: tuple[str, ...] = (
+        "vlm",
+        "constant_velocity",
+        "ctra",
+        "ego_extrapolate",
+        "stop",
+        "expert",
+    )
+    protocol: tuple[str, ...] = ("uniad", "vad")
+    fallback: str = "stop"
+    out: str | None = None
+    block: BlockSettings = field(default_factory=BlockSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    page: PageSettings = field(default_factory=PageSettings)
+
+    def __post_init__(self) -> None:
+        _all_known("planner", self.planner, PLANNERS)
+        _all_known("protocol", self.protocol, PROTOCOLS)
+        _all_known("fallback", (self.fallback,), MOTIONS)
+        if not self.planner:
+            raise ValueError(f"planner takes at least one of {', '.join(PLANNERS)}")
+
+
+def _all_known(what: str, names: tuple[str, ...], known: Any) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or len(set(names)) < len(names):
+        wrong = f"{unknown[0]!r} is none" if unknown else f"{names} names one twice"
+        raise ValueError(f"{what}: {wrong}; there are {', '.join(known)}")
+
+
+def group_defaults() -> dict[str, dict[str, Any]]:
+    """By group and member, the defaults of its dataclass as plain values."""
+    return {
+        "data": {name: plain(entry.settings()()) for name, entry in DATA.items()},
+        "vlm": {name: plain(entry.settings()()) for name, entry in MODELS.items()},
+        "prompt": {"prompt": plain(PromptConfig())},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A whole configuration, typed.
+
+    Attributes:
+        settings: What is not in a group.
+        prompt: What is asked.
+        data, vlm: Which member of the group, and its settings.
+    """
+
+    settings: Settings
+    prompt: PromptConfig
+    data: tuple[str, Any]
+    vlm: tuple[str, Any]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], groups: Mapping[str, str]) -> Chosen:
+        """From plain values. Raises SettingError with the setting's name."""
+        rest = {k: v for k, v in values.items() if k not in ("data", "vlm", "prompt")}
+        data, vlm = groups["data"], groups["vlm"]
+        return cls(
+            settings_from(Settings, rest),
+            settings_from(PromptConfig, values["prompt"], "prompt"),
+            (data, settings_from(DATA[data].settings(), values["data"], "data")),
+            (vlm, settings_from(MODELS[vlm].settings(), values["vlm"], "vlm")),
+        )
+
+    def recording(self, say: Say) -> Recording:
+        """Open the data."""
+        name, config = self.data
+        recording: Recording = DATA[name].construct(config, say)
+        return recording
+
+    def model(self, say: Say) -> VLM:
+        """Load the model."""
+        name, config = self.vlm
+        vlm: VLM = MODELS[name].construct(config, say)
+        return vlm
