@@ -76,9 +76,9 @@ def composed(overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
             raise SettingError(_no_such_choice(error)) from None
         except (HydraException, OmegaConfBaseException) as error:
             raise SettingError(_no_such_key(error, overrides)) from None
-    values = OmegaConf.to_container(config, resolve=True)
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    values = OmegaConf.to_container(own, resolve=True)
     assert isinstance(values, dict)  # a composed configuration is a mapping
-    del values["hydra"]
     return {str(key): value for key, value in values.items()}, {g: chosen[g] for g in GROUPS}
 
 
