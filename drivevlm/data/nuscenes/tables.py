@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ class _Tables(NuScenes):  # type: ignore[misc]
         self._tell = tell
         super().__init__(version=tables.name, dataroot=str(tables.parent), verbose=False)
 
-    def _NuScenes__load_table__(self, table_name: str) -> list[Record]:  # noqa: N802 (its own)
+    def __load_table__(self, table_name: str) -> list[Record]:
         path = Path(self.table_root) / f"{table_name}.json"
         self._tell(table_name)
         try:
             table = json.loads(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise DataError(f"{path}: not valid JSON ({error}): unpack it again") from error
         if not isinstance(table, list):
@@ -53,11 +56,10 @@ class _Tables(NuScenes):  # type: ignore[misc]
 
 def index_tables(tables: Path, progress: Progress) -> IndexedTables:
     """Read every table and lay out the index. Raises DataError where they do not fit together."""
-    names = iter(range(len(TABLES) + 2))
+    read = count()
 
     def tell(table_name: str) -> None:
-        done = min(next(names), len(TABLES))
-        progress(f"reading {table_name}", done, len(TABLES) + 2)
+        progress(f"reading {table_name}", min(next(read), len(TABLES)), len(TABLES) + 2)
 
     try:
         nusc = _Tables(tables, tell)
