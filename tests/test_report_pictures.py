@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from conftest import reference
 from report_cases import NAMES, SIZE_PX, T0_US, camera, clip, image_of, truth
 
+from drivevlm.data.nuscenes.config import NuScenesConfig
+from drivevlm.data.nuscenes.recording import NuScenesRecording
 from drivevlm.report.birds_eye import birds_eye
 from drivevlm.report.pictures import pictures, rig_places
 from drivevlm.report.shapes import (
@@ -107,3 +110,19 @@ def test_from_above_ahead_is_up_and_left_is_left():
     np.testing.assert_allclose(numbers(plan.path)[-1], [0.0, -30.0])
     assert eye.top <= -30.0
     assert eye.left == -eye.width / 2
+
+
+def test_a_real_keyframe_has_its_path_on_the_road_and_boxes_on_objects(tmp_path):
+    root = str(reference("nuscenes_mini_real"))
+    config = NuScenesConfig(root=root, scenes=("scene-0061",), cache=str(tmp_path))
+    recording = NuScenesRecording(config)
+    token = recording.scenes()[0].tokens[0]
+    view = ClipView(recording.clip(token), recording.truth(token), {})
+    (dots,) = drawn(view, "CAM_FRONT", Layer.TRUTH, Ink.DOTS)
+    assert len(dots) >= 5
+    # Looked at once: the lane ahead lies between these columns, below the horizon.
+    assert (abs(dots[:, 0] - 815) < 40).all()
+    assert (dots[:, 1] > 540).all()
+    # The truck on the left, its whole box in the picture.
+    boxes = drawn(view, "CAM_FRONT", Layer.LABELS, Ink.LINE)
+    assert any(abs(box.min(axis=0) - [67, 202]).max() < 25 for box in boxes)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from report_cases import results
 
-from drivevlm.report.results import DASH, answer_rows, score_rows
+from drivevlm.report.results import DASH, answer_rows, remarks, score_rows
 from drivevlm.report.table import as_markdown, as_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,6 +54,15 @@ def test_a_leak_marks_who_reads_the_prompt_and_nobody_else():
     assert marks["embedded tiny-vlm"] == ("untrained", "LEAK")
     assert marks["expert"] == ()
     assert "LEAK" not in as_text({**results(), "leaks": []})
+
+
+def test_a_note_names_its_planners_where_it_is_not_true_of_all():
+    noted = results()
+    for name in ("drivevlm", "expert"):
+        noted["planners"][name]["protocols"]["uniad"]["notes"] = ["no interval: 3 scenes"]
+    lines = remarks(noted)
+    assert "vad: needs a complete future of 3 s" in lines
+    assert "uniad, embedded tiny-vlm, expert: no interval: 3 scenes" in lines
 
 
 def test_null_anywhere_is_no_crash():

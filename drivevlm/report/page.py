@@ -103,6 +103,7 @@ def write_page(
         seconds=SECONDS,
         leak=LEAK,
         keys=keys,
+        judged=bool(values),
         total=max(seen, 0 if known is None else int(known)),
         sorted_by=sorted_by,
         clips=_drawn(worst, keys),

@@ -7,7 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from drivevlm.report.shapes import (
@@ -33,10 +35,12 @@ from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Floats, Pose3
 from drivevlm.world.sets import Verdict
 
-IMAGE_WIDTH_PX = 576
+IMAGE_WIDTH_PX = 640
 JPEG_QUALITY = 72
 FARTHEST_LABEL_M = 60.0
 """Labelled boxes beyond this are too small to look at."""
+
+Boxes = tuple[Box3, ...]
 
 _SLOTS = {
     ("front", "left"): (0, 0),
@@ -75,9 +79,11 @@ class Picture:
 def pictures(view: ClipView) -> tuple[Picture, ...]:
     """All cameras: around the car where their names say where they look, else in a grid."""
     sequences = view.clip.cameras
+    labels = () if view.truth is None else boxes_now(view.truth)
+    near = tuple(box for box in labels if box.distance_m <= FARTHEST_LABEL_M)
     names = [sequence.camera.name for sequence in sequences]
     return tuple(
-        _picture(view, sequence, row + 1, column + 1)
+        _picture(view, near, sequence, row + 1, column + 1)
         for sequence, (row, column) in zip(sequences, rig_places(names), strict=True)
     )
 
@@ -102,7 +108,9 @@ def _slot(name: str) -> tuple[int, int] | None:
     return _SLOTS[ends[0], sides[0] if sides else ""]
 
 
-def _picture(view: ClipView, sequence: CameraSequence, row: int, column: int) -> Picture:
+def _picture(
+    view: ClipView, labels: Boxes, sequence: CameraSequence, row: int, column: int
+) -> Picture:
     frame = sequence.frames[-1]
     late_ms = round((frame.stamp_us - view.clip.t0_us) / 1e3)
     count = len(sequence.frames)
@@ -117,24 +125,26 @@ def _picture(view: ClipView, sequence: CameraSequence, row: int, column: int) ->
         size_px=frame.size_px,
         jpeg=jpeg,
         missing=missing,
-        shapes=() if missing else _overlay(view, sequence),
+        shapes=() if missing else _overlay(view, labels, sequence),
         row=row,
         column=column,
     )
 
 
-def jpeg_uri(image_rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+def jpeg_uri(image_rgb: NDArray[np.uint8]) -> str:
     """An image (H, W, 3) as a data URI, scaled down to ``IMAGE_WIDTH_PX``."""
+    height, width = image_rgb.shape[:2]
+    if width > IMAGE_WIDTH_PX:
+        size_px = (IMAGE_WIDTH_PX, max(1, round(height * IMAGE_WIDTH_PX / width)))
+        small = cv2.resize(image_rgb, size_px, interpolation=cv2.INTER_AREA)
+        image_rgb = np.asarray(small, dtype=np.uint8)
     image = Image.fromarray(image_rgb)
-    if image.width > IMAGE_WIDTH_PX:
-        height = max(1, round(image.height * IMAGE_WIDTH_PX / image.width))
-        image = image.resize((IMAGE_WIDTH_PX, height), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def _overlay(view: ClipView, sequence: CameraSequence) -> tuple[Shape, ...]:
+def _overlay(view: ClipView, labels: Boxes, sequence: CameraSequence) -> tuple[Shape, ...]:
     camera = sequence.camera
     if camera.intrinsics is None or camera.ego_from_camera is None:
         return ()
@@ -143,14 +153,13 @@ def _overlay(view: ClipView, sequence: CameraSequence) -> tuple[Shape, ...]:
         camera.ego_from_camera if then_from_now is None else then_from_now @ camera.ego_from_camera
     )
     pen = _Pen(camera, now_from_camera.inverse())
-    shapes = [*_boxes(view, pen), *_ways(view, pen)]
+    shapes = [*_boxes(view, labels, pen), *_ways(view, pen)]
     return tuple(shape for shape in shapes if shape.path)
 
 
-def _boxes(view: ClipView, pen: _Pen) -> Iterator[Shape]:
-    for box in boxes_now(view.truth) if view.truth is not None else ():
-        if box.distance_m <= FARTHEST_LABEL_M:
-            yield pen.box(box, Layer.LABELS, Ink.LINE, box.category)
+def _boxes(view: ClipView, labels: Boxes, pen: _Pen) -> Iterator[Shape]:
+    for box in labels:
+        yield pen.box(box, Layer.LABELS, Ink.LINE, box.category)
     main = next(iter(view.decisions.values()), None)
     for found in main.detections if main is not None else ():
         ink = Ink.DASHED if found.verdict is Verdict.DROPPED else Ink.LINE
@@ -168,7 +177,7 @@ def _ways(view: ClipView, pen: _Pen) -> list[Shape]:
     if view.truth is not None:
         path = driven_path(view.truth.future_path()[0])
         shapes += pen.way(view.truth.future_plan(), path, Layer.TRUTH, "recorded")
-    return sorted(shapes, key=lambda shape: DRAWN_LAST.index(shape.layer))
+    return sorted(shapes, key=lambda s: (s.ink is not Ink.AREA, DRAWN_LAST.index(s.layer)))
 
 
 class _Pen:
@@ -180,6 +189,10 @@ class _Pen:
         self._planes = frustum(camera)
 
     def box(self, box: Box3, layer: Layer, ink: Ink, title: str) -> Shape:
+        corners = self._camera_from_now.apply(box.corners_ego_m())
+        outside = corners @ self._planes[:, :3].T < self._planes[:, 3]
+        if outside.all(axis=0).any():
+            return Shape(layer, ink, "", title)
         runs = [run for edge in box_edges(box) for run in self._lines(edge)]
         return Shape(layer, ink, svg_lines(runs, closed=False), title)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 DASH = "-"
@@ -211,18 +211,21 @@ def _pair(planner: object, group: str, keys: Sequence[str]) -> str:
 def detection_rows(
     results: Mapping[str, object],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Columns and rows of the proposal-grounded figures; both empty where nobody has any."""
+    """Proposal-grounded figures, a column per planner; both empty where nobody has any."""
     planners = branch(results, "planners")
     named = {
         words(planner, "label") or name: branch(planner, "detection")
         for name, planner in planners.items()
         if branch(planner, "detection")
     }
-    keys = tuple(dict.fromkeys(key for figures in named.values() for key in figures))
+    keys = dict.fromkeys(key for figures in named.values() for key in figures)
     if not keys:
         return (), ()
-    rows = [(name, *(_figure(figures, key) for key in keys)) for name, figures in named.items()]
-    return ("planner", *(key.replace("_", " ") for key in keys)), tuple(rows)
+    rows = [
+        (key.replace("_", " "), *(_figure(figures, key) for figures in named.values()))
+        for key in keys
+    ]
+    return ("detection", *named), tuple(rows)
 
 
 def _figure(figures: Mapping[str, object], key: str) -> str:
@@ -255,8 +258,21 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
         f"Strict: a failed answer counts as the fallback plan ({fallback}). "
         "Lenient: it is left out. Protocols do not compare."
     )
-    notes: dict[str, None] = {}
-    for planner in branch(results, "planners").values():
+    return (*lines, *_notes(branch(results, "planners")))
+
+
+def _notes(planners: Mapping[str, object]) -> Iterator[str]:
+    """Each note once, with its protocol, and with its planners where it is not true of all."""
+    said: dict[tuple[str, str], list[str]] = {}
+    of_protocol: dict[str, list[str]] = {}
+    for name, planner in planners.items():
+        label = words(planner, "label") or name
         for protocol, score in branch(planner, "protocols").items():
-            notes.update(dict.fromkeys(f"{protocol}: {n}" for n in listed(score, "notes")))
-    return (*lines, *notes)
+            if not branch(score):
+                continue
+            of_protocol.setdefault(protocol, []).append(label)
+            for note in listed(score, "notes"):
+                said.setdefault((protocol, note), []).append(label)
+    for (protocol, note), labels in said.items():
+        everyone = labels == of_protocol[protocol]
+        yield f"{protocol}: {note}" if everyone else f"{protocol}, {', '.join(labels)}: {note}"

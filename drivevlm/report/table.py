@@ -15,6 +15,7 @@ from drivevlm.report.results import (
     DASH,
     LEAK,
     SECONDS,
+    AnswerRow,
     ScoreRow,
     answer_rows,
     detection_rows,
@@ -25,7 +26,16 @@ from drivevlm.report.results import (
 
 TEXT_WIDTH = 110
 _FOLDED = 20
-_ANSWER_HEAD = ("planner", "failed", "kinds", "consistent", "constant", "tokens", "ms")
+_LISTED_BELOW = 80
+_ANSWER_HEAD = (
+    "planner",
+    "failed",
+    "kinds",
+    "consistent",
+    "constant",
+    "tokens in / out",
+    "ms mean / p50 / p95",
+)
 
 
 class ResultsTable:
@@ -41,7 +51,7 @@ class ResultsTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self._results), style="bold")
         yield from _scores(score_rows(self._results), console, options)
-        yield from _answers(self._results)
+        yield from _answers(self._results, listed=options.max_width < _LISTED_BELOW)
         yield ""
         for line in remarks(self._results):
             yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")
@@ -152,26 +162,40 @@ def _marked(name: str, marks: Sequence[str]) -> Text:
     return text
 
 
-def _answers(results: Mapping[str, object]) -> Iterator[RenderableType]:
+def _answers(results: Mapping[str, object], *, listed: bool) -> Iterator[RenderableType]:
+    rows = answer_rows(results)
+    if listed:
+        for row in rows:
+            yield _marked(row.planner, row.marks)
+            yield from (
+                Text(f"  {name} {cell}")
+                for name, cell in zip(_ANSWER_HEAD[1:], row.cells, strict=True)
+                if cell not in ("", DASH)
+            )
+    elif rows:
+        yield _answer_table(rows)
+    heads, figure_rows = detection_rows(results)
+    if figure_rows:
+        figures = _table()
+        for k, name in enumerate(heads):
+            figures.add_column(Text(name), justify="right" if k else "left", overflow="fold")
+        for figure_cells in figure_rows:
+            figures.add_row(*(Text(cell) for cell in figure_cells))
+        yield from ("", figures)
+
+
+def _answer_table(rows: Sequence[AnswerRow]) -> Table:
     table = _table()
     for head in ("planner", "failed", "of these"):
         table.add_column(head, justify="right" if head == "failed" else "left", overflow="fold")
     table.add_column("decision fits plan\n(a constant would)", justify="right", overflow="fold")
     table.add_column("tokens\nin / out", justify="right")
     table.add_column("ms mean\n/ p50 / p95", justify="right")
-    for row in answer_rows(results):
+    for row in rows:
         fits = row.consistency if row.constant == DASH else f"{row.consistency}\n({row.constant})"
         cells = (row.failed, row.kinds, fits, row.tokens, row.ms)
         table.add_row(_marked(row.planner, row.marks), *(Text(cell) for cell in cells))
-    yield table
-    heads, rows = detection_rows(results)
-    if rows:
-        figures = _table()
-        for k, name in enumerate(heads):
-            figures.add_column(Text(name), justify="right" if k else "left", overflow="fold")
-        for figure_cells in rows:
-            figures.add_row(*(Text(cell) for cell in figure_cells))
-        yield from ("", figures)
+    return table
 
 
 def _with_interval(values: Sequence[str], interval: str) -> list[str]:
@@ -179,7 +203,9 @@ def _with_interval(values: Sequence[str], interval: str) -> list[str]:
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = [":--" if name in ("protocol", "planner", "kinds") else "--:" for name in head]
+    rule = [
+        ":--" if name in ("protocol", "planner", "kinds", "detection") else "--:" for name in head
+    ]
     lines = [
         "| " + " | ".join(_cell(cell) or DASH for cell in line) + " |"
         for line in (head, rule, *rows)
