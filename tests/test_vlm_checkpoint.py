@@ -10,7 +10,8 @@ from torch import nn
 
 from drivevlm.vlm import checkpoint
 from drivevlm.vlm.chat import Chat
-from drivevlm.vlm.loading import HfConfig, load
+from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.loading import load
 from drivevlm.vlm.quantise import Int8Linear
 from drivevlm.vlm.seam import Message, Request, Role, TextPart, VLMError
 from drivevlm.vlm.untrained import make_untrained

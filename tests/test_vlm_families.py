@@ -9,7 +9,8 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
-from drivevlm.vlm.hf import HfConfig, HfVLM
+from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.hf import HfVLM
 from drivevlm.vlm.loading import quiet
 from drivevlm.vlm.matcher import admits
 from drivevlm.vlm.seam import ImagePart, Message, Request, Role, TextPart

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from drivevlm.vlm.hf import HfConfig, HfVLM
+from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.hf import HfVLM
 from drivevlm.vlm.matcher import GrammarError, admits
 from drivevlm.vlm.seam import (
     CancelError,

@@ -20,6 +20,7 @@ from drivevlm.dialogue.dialogue import PromptConfig
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.replay import recorded_replies
 from drivevlm.record.run_folder import read_manifest, read_records
+from drivevlm.vlm.config import HfConfig
 from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.vlm.seam import VLM
 from drivevlm_sim.flat.make import FlatConfig, make_flat
@@ -41,7 +42,7 @@ class DemoConfig:
         folder: Where the scenes lie; "" is the user's cache folder.
     """
 
-    world: FlatConfig = field(default_factory=FlatConfig)
+    world: FlatConfig = field(default_factory=lambda: FlatConfig(keyframes=10))
     frames: int = 1
     proposals: str = "oracle"
     top_k: int = 8
@@ -112,13 +113,13 @@ class RecordedConfig:
 
 def open_untrained(config: UntrainedConfig, say: Say) -> VLM:
     """A small random model of a stock class, made on first use."""
-    from drivevlm.vlm.hf import HfConfig
     from drivevlm.vlm.untrained import untrained_vlm
 
-    return untrained_vlm(HfConfig(batch_size=config.batch_size))
+    # So small a model is fastest on one thread, and it does not mind a busy machine then.
+    return untrained_vlm(HfConfig(batch_size=config.batch_size, threads=1))
 
 
-def open_hf(config: Any, say: Say) -> VLM:
+def open_hf(config: HfConfig, say: Say) -> VLM:
     """Any image-text model of transformers."""
     from drivevlm.vlm.hf import HfVLM
 
@@ -139,32 +140,23 @@ def open_recorded(config: RecordedConfig, say: Say) -> VLM:
     return RecordedVLM(replies, name=name, revision=revision)
 
 
-def _hf_config() -> type:
-    from drivevlm.vlm.hf import HfConfig
-
-    return HfConfig
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member of a group: its settings, and what they construct.
+    """One member of a group: its settings, and what they construct."""
 
-    ``settings`` is a callable where importing the config class would wake torch.
-    """
-
-    settings: Callable[[], type]
+    settings: type
     construct: Callable[[Any, Say], Any]
 
 
 DATA: dict[str, Entry] = {
-    "demo": Entry(lambda: DemoConfig, open_demo),
-    "nuscenes": Entry(lambda: NuScenesConfig, open_nuscenes),
-    "frames": Entry(lambda: FramesConfig, open_frames),
+    "demo": Entry(DemoConfig, open_demo),
+    "nuscenes": Entry(NuScenesConfig, open_nuscenes),
+    "frames": Entry(FramesConfig, open_frames),
 }
 MODELS: dict[str, Entry] = {
-    "untrained": Entry(lambda: UntrainedConfig, open_untrained),
-    "hf": Entry(_hf_config, open_hf),
-    "recorded": Entry(lambda: RecordedConfig, open_recorded),
+    "untrained": Entry(UntrainedConfig, open_untrained),
+    "hf": Entry(HfConfig, open_hf),
+    "recorded": Entry(RecordedConfig, open_recorded),
 }
 PLANNERS = ("vlm", *MOTIONS, "expert")
 
@@ -267,8 +259,8 @@ def _all_known(what: str, names: tuple[str, ...], known: Any) -> None:
 def group_defaults() -> dict[str, dict[str, Any]]:
     """By group and member, the defaults of its dataclass as plain values."""
     return {
-        "data": {name: plain(entry.settings()()) for name, entry in DATA.items()},
-        "vlm": {name: plain(entry.settings()()) for name, entry in MODELS.items()},
+        "data": {name: plain(entry.settings()) for name, entry in DATA.items()},
+        "vlm": {name: plain(entry.settings()) for name, entry in MODELS.items()},
         "prompt": {"prompt": plain(PromptConfig())},
     }
 
@@ -296,8 +288,8 @@ class Chosen:
         return cls(
             settings_from(Settings, rest),
             settings_from(PromptConfig, values["prompt"], "prompt"),
-            (data, settings_from(DATA[data].settings(), values["data"], "data")),
-            (vlm, settings_from(MODELS[vlm].settings(), values["vlm"], "vlm")),
+            (data, settings_from(DATA[data].settings, values["data"], "data")),
+            (vlm, settings_from(MODELS[vlm].settings, values["vlm"], "vlm")),
         )
 
     def recording(self, say: Say) -> Recording:

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from drivevlm.vlm.loading import HfConfig, load
+from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.loading import load
 from drivevlm.vlm.pending import Job
 from drivevlm.vlm.seam import Request, VLMError
 from drivevlm.vlm.writing import Choosing, Ending, Stages, Writer
-
-__all__ = ["HfConfig", "HfVLM"]
 
 
 class HfVLM:

@@ -18,6 +18,7 @@ from transformers.utils import logging as _untyped_logging
 
 from drivevlm.vlm import checkpoint
 from drivevlm.vlm.chat import Chat
+from drivevlm.vlm.config import BITSANDBYTES, DTYPES, HfConfig
 from drivevlm.vlm.matcher import Grammars
 from drivevlm.vlm.processors import load_processor
 from drivevlm.vlm.quantise import quantise_language_model
@@ -25,7 +26,7 @@ from drivevlm.vlm.seam import VLMError
 
 _hf: Any = transformers  # its classes are not typed enough for strict checks
 _logging: Any = _untyped_logging
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {name: getattr(torch, name) for name in DTYPES}
 _FOREIGN_FAULTS = (
     OSError,
     ValueError,
@@ -36,54 +37,6 @@ _FOREIGN_FAULTS = (
     StrictDataclassError,
 )
 """What transformers raises over files that are not as it needs them."""
-_BITSANDBYTES = {"bnb_4bit": 0.75, "bnb_8bit": 1.25}
-"""Bytes a number, embeddings in higher precision counted in."""
-
-
-@dataclass(frozen=True, slots=True)
-class HfConfig:
-    """Which stock model, where and how.
-
-    Attributes:
-        model: A folder, or a hub id such as ``org/name``.
-        hub_revision: Branch, tag or commit on the hub.
-        local_files_only: Never ask the hub.
-        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is float32 on the CPU, where it is
-            fastest on most machines, and the checkpoint's own elsewhere.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
-        quantisation: ``none``; ``int8``, the language part's weights on the CPU; ``bnb_8bit`` and
-            ``bnb_4bit`` with bitsandbytes installed.
-        attention: ``sdpa``, ``eager``, ``flash_attention_2``; None is the model's default.
-        batch_size: Rows written at once. Batching changes the last bits of the arithmetic, hence
-            now and then a token: only 1 repeats exactly whatever else is asked meanwhile.
-        batch_wait_ms: How long a batch waits to fill up.
-        chat_template: A file in place of the model's own template.
-        trust_remote_code: Run code that comes with the model.
-    """
-
-    model: str = ""
-    hub_revision: str | None = None
-    local_files_only: bool = False
-    dtype: str = "auto"
-    device: str = "auto"
-    quantisation: str = "none"
-    attention: str | None = None
-    batch_size: int = 1
-    batch_wait_ms: float = 5.0
-    chat_template: str | None = None
-    trust_remote_code: bool = False
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("auto", *_DTYPES):
-            raise ValueError(f"dtype must be auto or one of {', '.join(_DTYPES)}: {self.dtype!r}")
-        kinds = ("none", "int8", *_BITSANDBYTES)
-        if self.quantisation not in kinds:
-            raise ValueError(f"quantisation must be one of {kinds}: {self.quantisation!r}")
-        if self.batch_size < 1 or self.batch_wait_ms < 0:
-            raise ValueError(
-                f"batch_size must be >= 1 and batch_wait_ms >= 0: {self.batch_size}, "
-                f"{self.batch_wait_ms}"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +61,8 @@ def load(config: HfConfig) -> LoadedModel:
     """Load a model as its config says. Raises VLMError, one line, where that cannot be."""
     if not config.model:
         raise VLMError("no model named: set `model` to a folder or a hub id")
+    if config.threads:
+        torch.set_num_threads(config.threads)
     device = _device(config)
     folder = checkpoint.find_folder(
         config.model,
@@ -179,21 +134,21 @@ def _device(config: HfConfig) -> str:
         raise VLMError(f"device {device!r}: this torch sees no GPU; set device=cpu")
     if config.quantisation == "int8" and device != "cpu":
         raise VLMError("quantisation int8 is for the CPU: on a GPU take bnb_8bit or bnb_4bit")
-    if config.quantisation in _BITSANDBYTES and importlib.util.find_spec("bitsandbytes") is None:
+    if config.quantisation in BITSANDBYTES and importlib.util.find_spec("bitsandbytes") is None:
         raise VLMError(f"quantisation {config.quantisation}: pip install bitsandbytes")
     return device
 
 
 def _number_bytes(config: HfConfig, device: str) -> float | None:
-    if config.quantisation in _BITSANDBYTES:
-        return _BITSANDBYTES[config.quantisation]
+    if config.quantisation in BITSANDBYTES:
+        return BITSANDBYTES[config.quantisation]
     if config.dtype != "auto":
-        return _DTYPES[config.dtype].itemsize
+        return float(_DTYPES[config.dtype].itemsize)
     return 4 if device == "cpu" else None
 
 
 def _bitsandbytes(config: HfConfig) -> object | None:
-    if config.quantisation not in _BITSANDBYTES:
+    if config.quantisation not in BITSANDBYTES:
         return None
     four = config.quantisation == "bnb_4bit"
     return cast(object, _hf.BitsAndBytesConfig(load_in_4bit=four, load_in_8bit=not four))

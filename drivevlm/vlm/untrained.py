@@ -22,7 +22,8 @@ import transformers
 from filelock import FileLock
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from drivevlm.vlm.hf import HfConfig, HfVLM
+from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.hf import HfVLM
 from drivevlm.vlm.loading import quiet
 
 UNTRAINED = "untrained"

@@ -1,0 +1,57 @@
+"""The settings of ``vlm=hf``, apart from torch, so that reading them wakes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DTYPES = ("float32", "bfloat16", "float16")
+BITSANDBYTES = {"bnb_4bit": 0.75, "bnb_8bit": 1.25}
+"""Bytes a number, embeddings in higher precision counted in."""
+
+
+@dataclass(frozen=True, slots=True)
+class HfConfig:
+    """Which stock model, where and how.
+
+    Attributes:
+        model: A folder, or a hub id such as ``org/name``.
+        hub_revision: Branch, tag or commit on the hub.
+        local_files_only: Never ask the hub.
+        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto`` is float32 on the CPU, where it is
+            fastest on most machines, and the checkpoint's own elsewhere.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
+        quantisation: ``none``; ``int8``, the language part's weights on the CPU; ``bnb_8bit`` and
+            ``bnb_4bit`` with bitsandbytes installed.
+        attention: ``sdpa``, ``eager``, ``flash_attention_2``; None is the model's default.
+        batch_size: Rows written at once. Batching changes the last bits of the arithmetic, hence
+            now and then a token: only 1 repeats exactly whatever else is asked meanwhile.
+        batch_wait_ms: How long a batch waits to fill up.
+        threads: CPU threads of torch, for the whole process; 0 leaves torch's own number.
+        chat_template: A file in place of the model's own template.
+        trust_remote_code: Run code that comes with the model.
+    """
+
+    model: str = ""
+    hub_revision: str | None = None
+    local_files_only: bool = False
+    dtype: str = "auto"
+    device: str = "auto"
+    quantisation: str = "none"
+    attention: str | None = None
+    batch_size: int = 1
+    batch_wait_ms: float = 5.0
+    threads: int = 0
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", *DTYPES):
+            raise ValueError(f"dtype must be auto or one of {', '.join(DTYPES)}: {self.dtype!r}")
+        kinds = ("none", "int8", *BITSANDBYTES)
+        if self.quantisation not in kinds:
+            raise ValueError(f"quantisation must be one of {kinds}: {self.quantisation!r}")
+        if self.batch_size < 1 or self.batch_wait_ms < 0 or self.threads < 0:
+            raise ValueError(
+                "batch_size must be >= 1, batch_wait_ms and threads >= 0: "
+                f"{self.batch_size}, {self.batch_wait_ms}, {self.threads}"
+            )
