@@ -1,0 +1,11 @@
+"""Every planning protocol by name."""
+
+from __future__ import annotations
+
+from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.uniad import UNIAD, UNIAD_STP3
+from drivevlm.metrics.vad import VAD
+
+PROTOCOLS: dict[str, PlanningProtocol] = {
+    rule.name: PlanningProtocol(rule) for rule in (UNIAD, UNIAD_STP3, VAD)
+}

@@ -1,0 +1,1 @@
+"""Helpers of the metric tests: table reading, and slow, independent implementations."""

@@ -1,0 +1,394 @@
+"""The planning protocols on clips of our own, against a slow implementation that shares nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from reference import slow_planning as slow
+from reference.worlds import pose, quaternion, world
+
+from drivevlm.metrics.obstacles import GridObstacles
+from drivevlm.metrics.planning import STOP, Case, PlanningProtocol, Prepared, plan_at_steps
+from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.metrics.vad import ASSUMED_CATEGORIES, DRAWN
+from drivevlm.world.plan import Plan
+from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
+
+UNIAD, VAD = PROTOCOLS["uniad"], PROTOCOLS["vad"]
+STEPS = np.arange(1, 7)
+
+
+def straight(speed_mps: float = 4.0, *, dt_s: float = 0.5, until_s: float = 3.0) -> Plan:
+    x_m = speed_mps * dt_s * np.arange(1, round(until_s / dt_s) + 1)
+    return Plan(np.stack([x_m, 0 * x_m], axis=1), dt_s=dt_s)
+
+
+def road(
+    *boxes: tuple[str, float, float],
+    future: int = 6,
+    speed_mps: float = 4.0,
+    points: int = 9,
+    lidar: bool = True,
+) -> Truth:
+    """A straight drive along x past standing 2 x 2 m boxes: category, x and y in the ego frame."""
+    mount = pose(quaternion(-np.pi / 2), [0.94, 0.0, 1.84]) if lidar else None
+    n, names = len(boxes), [f"box-{i}" for i in range(len(boxes))]
+
+    def labels(k: int) -> LabelledBoxes:
+        return LabelledBoxes(
+            np.array([[x, y, 1.0] for _, x, y in boxes]).reshape(-1, 3),
+            np.full((n, 3), 2.0),
+            np.tile([1.0, 0, 0, 0], (n, 1)),
+            tuple(category for category, _, _ in boxes),
+            tuple(names),
+            tuple(f"{name}@{k}" for name in names),
+            tuple(f"{name}@{k + 1}" if k < future else "" for name in names),
+            *(np.full(n, v, dtype=np.int64) for v in (points, 0, 4)),
+        )
+
+    steps = {
+        k: TruthStep(
+            k * 500_000, pose(quaternion(0.0), [speed_mps * 0.5 * k, 0, 0]), mount, labels(k)
+        )
+        for k in range(future + 1)
+    }
+    return Truth("clip", "scene", steps)
+
+
+def collisions(protocol: PlanningProtocol, truth: Truth, plan: Plan) -> list[bool]:
+    score = protocol.judge(protocol.prepare(truth), plan)
+    assert score is not None
+    return score.collision.tolist()
+
+
+def paths(seed: int) -> list[np.ndarray]:
+    """Paths in the lidar's axes: anything near, and some that leave the grid."""
+    rng = np.random.default_rng(seed)
+    ends = rng.normal(0, [6, 14], (4, 2))
+    ends[0] *= 6
+    return [end * STEPS[:, None] / 6 + rng.normal(0, 0.3, (6, 2)) for end in ends]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_uniad_equals_the_slow_implementation(seed: int):
+    truth = world(seed, future=6 if seed % 3 else 4)
+    prepared = UNIAD.prepare(truth)
+    assert prepared.case is not None
+    grids = [slow.uniad_grid(truth, k) for k in STEPS if k in truth.steps]
+    drawn = prepared.case.obstacles
+    assert isinstance(drawn, GridObstacles)
+    np.testing.assert_array_equal(drawn.grid()[: len(grids)], grids)
+    gt = [slow.recorded(truth, k + 1, -0.78) for k in range(len(grids))]
+    for xy in paths(seed):
+        score = UNIAD.judge_path(prepared, xy)
+        assert score is not None
+        for k, grid in enumerate(grids):
+            assert score.distance_m[k] == pytest.approx(np.hypot(*(xy[k] - gt[k])), abs=1e-4)
+            assert score.hit[k] == slow.touches(grid, *xy[k], ahead_first=False)
+            assert score.gt_hit[k] == slow.touches(grid, *gt[k], ahead_first=False)
+        assert np.isnan(score.distance_m[len(grids) :]).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_vad_equals_the_slow_implementation(seed: int):
+    truth = world(seed)
+    prepared = VAD.prepare(truth)
+    assert prepared.case is not None
+    grids = slow.vad_grids(truth)
+    drawn = prepared.case.obstacles
+    assert isinstance(drawn, GridObstacles)
+    np.testing.assert_array_equal(drawn.grid(), grids)
+    gt = [slow.recorded(truth, k, 0.0) for k in STEPS]
+    for xy in paths(seed):
+        score = VAD.judge_path(prepared, xy)
+        assert score is not None
+        for k, grid in enumerate(grids):
+            assert score.distance_m[k] == pytest.approx(np.hypot(*(xy[k] - gt[k])), abs=1e-6)
+            assert score.hit[k] == slow.touches(grid, *xy[k], ahead_first=True)
+            assert score.gt_hit[k] == slow.touches(grid, *gt[k], ahead_first=True)
+
+
+def test_our_worlds_contain_hits_of_every_kind():
+    """Else the comparison above would compare nothing."""
+    for protocol in (UNIAD, VAD):
+        scores = [
+            protocol.judge_path(protocol.prepare(world(seed)), xy)
+            for seed in range(6)
+            for xy in paths(seed)
+        ]
+        for flags in ([s.collision for s in scores if s], [s.gt_hit for s in scores if s]):
+            assert 0.03 < np.mean(flags) < 0.7
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("protocol", [UNIAD, VAD])
+def test_the_recorded_plan_is_right_up_to_pitch_and_roll(protocol: PlanningProtocol, seed: int):
+    truth = world(seed)
+    plan = truth.future_plan()
+    score = protocol.judge(protocol.prepare(truth), plan)
+    assert score is not None
+    assert score.distance_m.max() < 0.04
+
+
+@pytest.mark.parametrize("protocol", [UNIAD, VAD])
+def test_on_flat_ground_the_recorded_plan_is_exact(protocol: PlanningProtocol):
+    truth = road()
+    score = protocol.judge(protocol.prepare(truth), truth.future_plan())
+    assert score is not None
+    assert score.distance_m.max() < 1e-5
+
+
+def test_uniad_takes_the_step_at_k_s_and_vad_the_mean_up_to_it():
+    """The ego drives 4 m/s, the plan 5 m/s: it is ahead by half a metre more each step."""
+    truth, plan = road(), straight(5.0)
+    assert l2_m(UNIAD, truth, plan) == pytest.approx([1.0, 2.0, 3.0, 2.0], abs=1e-5)
+    means = [0.75, 1.25, 1.75, 1.25]
+    assert l2_m(VAD, truth, plan) == pytest.approx(means, abs=1e-5)
+    assert l2_m(PROTOCOLS["uniad_stp3"], truth, plan) == pytest.approx(means, abs=1e-5)
+
+
+def l2_m(protocol: PlanningProtocol, truth: Truth, plan: Plan) -> list[float | None]:
+    score = protocol.judge(protocol.prepare(truth), plan)
+    return list(protocol.summarise({"clip": score}).strict.l2_m.values())
+
+
+def test_uniad_counts_a_clip_whose_future_ends_and_its_missing_steps_are_zero():
+    short, whole = road(future=3), road()
+    assert l2_m(UNIAD, short, straight(5.0)) == pytest.approx([1.0, 0.0, 0.0, 1 / 3], abs=1e-5)
+    scores = {
+        name: UNIAD.judge(UNIAD.prepare(truth), straight(5.0))
+        for name, truth in (("short", short), ("whole", whole))
+    }
+    score = UNIAD.summarise(scores)
+    assert (score.strict.n, score.n_total) == (2, 2)
+    assert score.strict.l2_m["3s"] == pytest.approx(1.5, abs=1e-5)
+    assert "1 of 2 counted clips lack some of the 3 s: those steps are 0" in score.notes
+
+
+def test_vad_does_not_judge_a_clip_whose_future_ends():
+    prepared = VAD.prepare(road(future=5))
+    assert prepared.reason
+    assert VAD.judge(prepared, STOP) is None
+    score = VAD.summarise({"clip": None})
+    assert (score.strict.n, score.n_total) == (0, 1)
+    assert set(score.strict.l2_m.values()) == {None}
+    assert set(score.strict.collision.values()) == {None}
+
+
+@pytest.mark.parametrize("protocol", [UNIAD, VAD])
+def test_without_a_lidar_nothing_is_judged(protocol: PlanningProtocol):
+    prepared = protocol.prepare(road(lidar=False))
+    assert "lidar" in prepared.reason
+    assert protocol.judge(prepared, STOP) is None
+
+
+def test_a_collision_is_where_the_boxes_touch():
+    """The ego's block ends 2.5 m ahead of its lidar, 3.44 m ahead of its axle; the box begins at
+    x = 9."""
+    truth, plan = road(("vehicle.car", 10.0, 0.0), speed_mps=0.0), straight(2.0)
+    assert collisions(UNIAD, truth, plan) == [False] * 4 + [False, True]
+    assert collisions(VAD, truth, plan) == [False] * 4 + [False, True]
+    assert collisions(UNIAD, truth, STOP) == [False] * 6
+
+
+@pytest.mark.parametrize("protocol", [UNIAD, VAD])
+def test_where_the_recorded_ego_touches_something_no_collision_is_counted(
+    protocol: PlanningProtocol,
+):
+    truth = road(("vehicle.car", 10.0, 0.0), speed_mps=4.0)
+    score = protocol.judge(protocol.prepare(truth), straight(4.0))
+    assert score is not None
+    assert score.hit.any()
+    assert not score.collision.any()
+    notes = protocol.summarise({"clip": score}).notes
+    assert any(note.startswith("the recorded ego touches something") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("category", "in_uniad", "in_vad"),
+    [
+        ("vehicle.car", True, True),
+        ("vehicle.bicycle", True, True),
+        ("human.pedestrian.adult", False, True),
+        ("vehicle.emergency.police", False, False),
+        ("human.pedestrian.stroller", False, False),
+        ("movable_object.barrier", False, False),
+        ("animal", False, False),
+    ],
+)
+def test_each_protocol_draws_its_own_classes(category: str, in_uniad: bool, in_vad: bool):
+    truth = road((category, 12.0, 0.0), speed_mps=0.0)
+    assert any(collisions(UNIAD, truth, straight(4.0))) is in_uniad
+    assert any(collisions(VAD, truth, straight(4.0))) is in_vad
+
+
+def test_vad_draws_the_rows_it_assumed_by_name():
+    assert len(ASSUMED_CATEGORIES) == 32
+    assert ASSUMED_CATEGORIES[17] == "vehicle.car"
+    vehicles = {"car", "truck", "bus", "trailer", "construction_vehicle", "motorcycle", "bicycle"}
+    assert vehicles | {"pedestrian"} == DRAWN
+
+
+def test_vad_needs_a_lidar_point_at_decision_time_and_uniad_does_not():
+    truth = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0, points=0)
+    assert any(collisions(UNIAD, truth, straight(4.0)))
+    assert not any(collisions(VAD, truth, straight(4.0)))
+
+
+def test_vad_sees_30_m_ahead_and_15_m_aside():
+    ahead = road(("vehicle.car", 30.8, 0.0), ("vehicle.car", 32.0, 0.0), speed_mps=0.0)
+    assert agents_of(VAD, ahead) == 6
+    aside = road(("vehicle.car", 0.0, 14.9), ("vehicle.car", 0.0, 15.1), speed_mps=0.0)
+    assert agents_of(VAD, aside) == 6
+    assert agents_of(UNIAD, aside) == 12
+
+
+def agents_of(protocol: PlanningProtocol, truth: Truth) -> int:
+    """Footprints of all steps together."""
+    return len(protocol.rule.agents(truth).step)
+
+
+def test_an_agent_that_appears_later_can_be_hit_under_uniad_only():
+    truth = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0)
+    empty = road(speed_mps=0.0)
+    later = replace(truth, steps={**truth.steps, 0: empty.steps[0]})
+    assert any(collisions(UNIAD, later, straight(4.0)))
+    assert not any(collisions(VAD, later, straight(4.0)))
+
+
+def test_at_a_stop_vads_box_sits_one_cell_further_back():
+    """Something touching 1.75 m behind the lidar, and something 2.25 m behind it."""
+    grid = np.zeros((6, 200, 200), dtype=bool)
+    just_behind, further_behind = 96, 95  # cells whose centres lie 1.75 m and 2.25 m behind
+    for ahead, hit_uniad, hit_vad in ((just_behind, False, True), (further_behind, False, False)):
+        for protocol, row, expected in ((UNIAD, ahead, hit_uniad), (VAD, 199 - ahead, hit_vad)):
+            grid[:] = False
+            grid[:, row, 99] = True
+            obstacles = GridObstacles.from_grid(grid, protocol.rule.outlines)
+            assert obstacles.hits(np.zeros((6, 2))).all() == expected
+
+
+def test_a_stop_is_exactly_zero_in_the_lidars_axes_however_it_is_mounted():
+    for seed in range(5):
+        truth = world(seed)
+        for protocol in (UNIAD, VAD):
+            prepared = protocol.prepare(truth)
+            stopped, at_zero = (
+                protocol.judge(prepared, STOP),
+                protocol.judge_path(prepared, np.zeros((6, 2))),
+            )
+            assert stopped is not None
+            assert at_zero is not None
+            np.testing.assert_array_equal(stopped.hit, at_zero.hit)
+            np.testing.assert_array_equal(stopped.distance_m, at_zero.distance_m)
+
+
+def test_a_path_that_leaves_the_grid_is_glued_to_its_border():
+    grid = np.zeros((6, 200, 200), dtype=bool)
+    grid[:, 199, 98] = True
+    obstacles = GridObstacles.from_grid(grid, UNIAD.rule.outlines)
+    far = np.tile([0.0, 500.0], (6, 1))
+    assert obstacles.hits(far).all()
+    assert not obstacles.hits(far + np.array([5.0, 0.0])).any()
+
+
+def test_moving_the_point_is_not_changing_the_axes():
+    """Turning on the spot moves the lidar, which sits 0.94 m ahead of the axle."""
+    turn = Plan(np.zeros((6, 2)), yaw_ego_rad=np.full(6, np.pi / 2))
+    score = VAD.judge(VAD.prepare(road(speed_mps=0.0)), turn)
+    assert score is not None
+    assert score.distance_m == pytest.approx(np.full(6, 0.94 * np.sqrt(2)), abs=1e-5)
+
+
+def test_a_failed_plan_is_the_fallback_when_strict_and_absent_when_lenient():
+    prepared = UNIAD.prepare(road())
+    scores = {
+        "answered": UNIAD.judge(prepared, straight(5.0)),
+        "failed": UNIAD.judge(prepared, None),
+    }
+    score = UNIAD.summarise(scores)
+    assert (score.strict.n, score.lenient.n, score.n_total) == (2, 1, 2)
+    assert score.strict.l2_m["1s"] == pytest.approx((1.0 + 4.0) / 2, abs=1e-5)
+    assert score.lenient.l2_m["1s"] == pytest.approx(1.0, abs=1e-5)
+    assert "1 of 2 plans failed: the fallback is scored in their place" in score.notes
+    assert "1 of 2 plans failed and are left out" in score.lenient_notes
+
+
+def test_the_caller_declares_the_fallback():
+    prepared = UNIAD.prepare(road())
+    score = UNIAD.judge(prepared, None, fallback=straight(4.0))
+    assert score is not None
+    assert not score.answered
+    assert score.distance_m.max() < 1e-5
+
+
+def test_nothing_answered_is_none_and_not_zero():
+    scores = {"clip": UNIAD.judge(UNIAD.prepare(road()), None)}
+    lenient = UNIAD.summarise(scores).lenient
+    assert lenient.n == 0
+    assert set(lenient.l2_m.values()) == {None}
+
+
+def test_the_json_has_one_form_and_no_nan():
+    scores = {
+        f"clip-{i}": replace(UNIAD.judge(UNIAD.prepare(road(future=4)), None), scene=f"s-{i}")
+        for i in range(25)
+    }
+    told = json.loads(json.dumps(UNIAD.summarise(scores).to_json(), allow_nan=False))
+    assert list(told) == ["n", "n_total", "l2_m", "collision", "ci95", "notes", "lenient"]
+    assert list(told["l2_m"]) == list(told["collision"]) == ["1s", "2s", "3s", "avg"]
+    assert told["ci95"]["l2_m"]["1s"] == pytest.approx([4.0, 4.0], abs=1e-5)
+    assert told["lenient"]["ci95"]["l2_m"]["1s"] is None
+    assert set(told["lenient"]) == set(told) - {"lenient"}
+    sample = json.loads(json.dumps(scores["clip-0"].to_json(), allow_nan=False))
+    assert sample["d_m"][4:] == [None, None]
+    assert sample["valid"] == [True] * 4 + [False] * 2
+
+
+def test_fewer_than_20_scenes_have_no_interval_and_the_reason_is_said():
+    scores = {"clip": UNIAD.judge(UNIAD.prepare(road()), straight())}
+    score = UNIAD.summarise(scores)
+    assert set(score.strict.l2_ci95_m.values()) == {None}
+    assert "no interval: 1 scenes, at least 20 are needed" in score.notes
+
+
+def test_a_plan_that_ends_early_is_refused():
+    with pytest.raises(ValueError, match=r"plan ends at 2.5 s, scoring needs 3 s"):
+        UNIAD.judge(UNIAD.prepare(road()), straight(until_s=2.5))
+
+
+def test_a_longer_plan_is_cut():
+    longer = plan_at_steps(straight(until_s=5.0))
+    np.testing.assert_array_equal(longer.xy_ego_m, straight().xy_ego_m)
+
+
+def test_a_finer_plan_is_thinned_and_keeps_its_own_headings():
+    x_m = np.arange(1, 31) * 0.4
+    fine = Plan(np.stack([x_m, 0.01 * x_m**2], axis=1), dt_s=0.1)
+    thinned = plan_at_steps(fine)
+    np.testing.assert_array_equal(thinned.xy_ego_m, fine.xy_ego_m[4::5])
+    np.testing.assert_array_equal(thinned.yaw_ego_rad, fine.headings_ego_rad()[4::5])
+
+
+@pytest.mark.parametrize("dt_s", [0.2, 0.3, 1.0])
+def test_a_step_that_does_not_divide_half_a_second_is_refused(dt_s: float):
+    with pytest.raises(ValueError, match="or a step that divides it"):
+        plan_at_steps(straight(dt_s=dt_s, until_s=6.0))
+
+
+@pytest.mark.parametrize("bad", [np.zeros((5, 2)), np.full((6, 2), np.nan)])
+def test_a_path_must_be_whole_and_finite(bad: np.ndarray):
+    with pytest.raises(ValueError, match="a path must be finite"):
+        UNIAD.judge_path(UNIAD.prepare(road()), bad)
+
+
+def test_cells_are_given_back_as_they_were_drawn():
+    drawn = np.random.default_rng(0).random((6, 200, 200)) < 0.1
+    obstacles = GridObstacles.from_grid(drawn, UNIAD.rule.outlines)
+    np.testing.assert_array_equal(obstacles.grid(), drawn)
+    prepared = Prepared("t", "s", Case.of(np.zeros((6, 2)), obstacles))
+    with pytest.raises(ValueError, match="no lidar"):
+        UNIAD.judge(prepared, STOP)
