@@ -249,7 +249,9 @@ def _write_mask(path: Path, layers: MapLayers) -> None:
         rings = [polygon.exterior, *polygon.interiors]
         cv2.fillPoly(mask, [_pixels(ring.coords, height) for ring in rings], (255,))
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    encoded = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])[
+        1
+    ]
     path.write_bytes(encoded.tobytes())
 
 
