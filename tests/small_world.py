@@ -49,6 +49,7 @@ class SmallRecording:
     keyframes: int = 10
     name: str = "small world"
     digest: str = "small"
+    synthetic: bool = True
     provenance: dict[str, str] = field(default_factory=lambda: {"ego_status": "past_poses"})
 
     def scenes(self) -> tuple[SceneClips, ...]:
@@ -98,3 +99,6 @@ class SmallRecording:
                 if 0 <= k + j < self.keyframes
             },
         )
+
+    def with_map(self, truth: Truth) -> Truth:
+        return truth

@@ -88,8 +88,10 @@ class _Exchange:
             giver = self.recording.clip(token)
             if swap is Swap.SWAP and block is Block.COMMAND and _same_command(giver, clip):
                 continue
+            if block is Block.EGO_STATUS and giver.status is None:
+                continue
             return giver
-        raise DataError(f"block.{block.value}={swap.value}: no clip differs from {clip.token}")
+        raise DataError(f"block.{block.value}={swap.value}: no clip has content for {clip.token}")
 
 
 def _same_command(a: Clip, b: Clip) -> bool:
