@@ -1,0 +1,180 @@
+import json
+import shutil
+
+import pytest
+from conftest import reference
+from flat_world import flat_root, flat_words
+
+from drivevlm.app import VERBS, composed, main
+
+BASELINES = ["planner=[constant_velocity,stop,expert]", "page.clips=2"]
+
+
+def run(words, capsys) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def results(folder) -> dict:
+    found = json.loads((folder / "results.json").read_text())
+    for planner in found["planners"].values():
+        planner["ms"] = None
+    return found
+
+
+def test_baselines_run_from_the_command_line_to_table_and_page(tmp_path, capsys):
+    code, out, err = run(["eval", *flat_words(*BASELINES), f"out={tmp_path}/r"], capsys)
+    assert (code, err) == (0, "")
+    assert out.rstrip().splitlines()[-1] == f"{tmp_path}/r"
+    for name in ("config.yaml", "run.json", "records.jsonl", "results.json", "report.html"):
+        assert (tmp_path / "r" / name).exists(), name
+    found = results(tmp_path / "r")
+    assert found["synthetic"] is True
+    assert found["planners"]["expert"]["protocols"]["vad"]["n"] == 6
+    assert found["planners"]["expert"]["protocols"]["uniad"]["n"] == 18
+
+
+def test_a_report_is_made_again_from_the_folder_alone(tmp_path, capsys):
+    run(["eval", *flat_words(*BASELINES), f"out={tmp_path}/r"], capsys)
+    before = results(tmp_path / "r")
+    (tmp_path / "r" / "results.json").unlink()
+    (tmp_path / "r" / "report.html").unlink()
+    code, out, _ = run(["report", tmp_path / "r"], capsys)
+    assert code == 0
+    assert out.rstrip().splitlines()[-1] == f"{tmp_path}/r/report.html"
+    assert results(tmp_path / "r") == before
+    code, _, err = run(["report", tmp_path / "r", "page.clip=1"], capsys)
+    assert (code, "page.clips" in err) == (2, True)
+
+
+def test_parts_merge_into_the_numbers_of_the_whole(tmp_path, capsys):
+    for i in range(2):
+        words = [*flat_words(*BASELINES), f"run.shard={i}/2", f"out={tmp_path}/p{i}"]
+        assert run(["eval", *words], capsys)[0] == 0
+    run(["eval", *flat_words(*BASELINES), f"out={tmp_path}/whole"], capsys)
+    code, _, err = run(
+        ["merge", f"out={tmp_path}/merged", tmp_path / "p0", tmp_path / "p1"], capsys
+    )
+    assert code == 0, err
+    assert run(["report", tmp_path / "merged"], capsys)[0] == 0
+    assert results(tmp_path / "merged") == results(tmp_path / "whole")
+
+
+def test_the_whole_path_runs_with_the_untrained_model_and_is_called_so(tmp_path, capsys):
+    words = [*flat_words("data.scenes=[scene-2001]", "planner=[vlm,stop]", "prompt=plan_only")]
+    code, out, err = run(["eval", *words, f"out={tmp_path}/r", "prompt.codec=control"], capsys)
+    assert (code, err) == (0, "")
+    assert "untrained" in out
+    vlm = results(tmp_path / "r")["planners"]["vlm"]
+    assert vlm["untrained"] is True
+    assert vlm["failures"]["failed"] == 0  # the grammar holds
+    assert vlm["tokens"]["reply_mean"] > 10
+    again = [*words, f"out={tmp_path}/again", "prompt.codec=control", "vlm=recorded"]
+    code, _, err = run(["eval", *again, f"vlm.run={tmp_path}/r"], capsys)
+    assert (code, err) == (0, "")
+    strict = results(tmp_path / "again")["planners"]["vlm"]["protocols"]
+    assert strict == vlm["protocols"]
+
+
+def test_a_prompt_is_shown_and_its_pictures_are_written(tmp_path, capsys):
+    words = flat_words("clip=3", f"images={tmp_path}/pictures", "prompt.images.width_px=64")
+    code, out, err = run(["prompt", "show", *words], capsys)
+    assert (code, err) == (0, "")
+    assert "Ego status" in out
+    assert "tokens" in out
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 6
+
+
+def test_images_without_poses_go_through_prompt_show_and_a_model(tmp_path, capsys):
+    words = ["data=frames", f"data.root={reference('drivelm_real')}"]
+    code, out, err = run(["prompt", "show", *words, "clip=2"], capsys)
+    assert (code, err) == (0, "")
+    assert "CAM_BACK_RIGHT" in out
+    words += ["planner=[vlm]", "prompt=plan_only", f"out={tmp_path}/r"]
+    code, _, err = run(["eval", *words], capsys)
+    assert (code, err) == (0, "")
+    vlm = results(tmp_path / "r")["planners"]["vlm"]
+    assert vlm["failures"] == {"total": 4, "failed": 0, "by_kind": {}}
+    assert vlm["protocols"] == {}  # nothing to score with is not a score of 0
+
+
+def test_a_broken_image_fails_those_who_read_it_and_the_run_goes_on(tmp_path, capsys):
+    root = tmp_path / "data"
+    shutil.copytree(flat_root(), root)
+    images = sorted((root / "samples" / "CAM_FRONT").iterdir())
+    images[0].unlink()
+    images[1].write_bytes(images[1].read_bytes()[:200])
+    words = ["data=nuscenes", f"data.root={root}", "data.version=v1.0-flat", "page.clips=3"]
+    words += ["data.scenes=[scene-2001]", "planner=[vlm,stop]", "prompt=plan_only"]
+    code, _, err = run(["eval", *words, f"out={tmp_path}/r"], capsys)
+    assert (code, err) == (0, "")
+    planners = results(tmp_path / "r")["planners"]
+    assert planners["vlm"]["failures"] == {"total": 9, "failed": 2, "by_kind": {"image": 2}}
+    assert planners["stop"]["failures"]["failed"] == 0
+
+
+NO_DATA_NEEDED = [
+    (["evaluate"], "did you mean eval"),
+    (["eval", "oops"], "expected key=value, got 'oops'"),
+    (["eval", "data.rot=x"], "data.rot is no setting"),
+    (["eval", "data=nuscene"], "did you mean nuscenes"),
+    (["eval", "prompt=plan_onyl"], "did you mean plan_only"),
+    (["eval", "planner=[stopp]"], "'stopp' is none"),
+    (["eval", "protocol=[l2]"], "'l2' is none"),
+    (["eval", "block.cameras=of"], "block.cameras is one of"),
+    (["eval", "page.clips=many"], "page.clips takes a value of type int"),
+    (["eval", "prompt.sections=[DETECT]"], "sections must"),
+    (["eval", "data=nuscenes"], "data.root is not set"),
+    (["eval", "data=nuscenes", "data.root=/nowhere"], "/nowhere"),
+    (["report"], "expected a run folder"),
+    (["report", "/nowhere"], "no run folder"),
+    (["merge", "out=/nowhere"], "expected out=FOLDER and the parts"),
+]
+WITH_DATA = [
+    (["eval", "run.shard=3/2"], "shard"),
+    (["eval", "data.split=vall"], "vall"),
+    (["eval", "data.roo=x"], "did you mean data.root"),
+    (["eval", "vlm=hf"], "vlm.model is not set"),
+    (["eval", "vlm=hf", "vlm.model=/nowhere/model"], "/nowhere/model"),
+    (["eval", "vlm=recorded", "vlm.run=/nowhere"], "no run folder"),
+    (["eval", "prompt.max_tokens=20"], "prompt.max_tokens=20 is too small"),
+    (["eval", "prompt.name=/nowhere.jinja"], "/nowhere.jinja"),
+    (["eval", "block.prior=swap"], "memory"),
+    (["prompt", "show", "clip=1000000"], "clip=1000000"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), NO_DATA_NEEDED)
+def test_bad_input_ends_in_one_clear_line(words, said, capsys):
+    code, _, err = run(words, capsys)
+    assert code == 2
+    assert said in err.splitlines()[0]
+
+
+@pytest.mark.parametrize(("words", "said"), WITH_DATA)
+def test_bad_input_to_real_data_ends_in_one_clear_line(words, said, capsys):
+    code, _, err = run([*words, *flat_words()], capsys)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path, capsys):
+    words = ["eval", *flat_words("planner=[stop]", "page.clips=0"), f"out={tmp_path}"]
+    assert run(words, capsys)[0] == 0
+    assert run(words, capsys)[0] == 0  # the same run goes on
+    code, _, err = run([*words, "run.seed=1"], capsys)
+    assert code == 2
+    assert "seed was 0, is 1" in err
+
+
+def test_help_shows_lines_that_work_when_pasted(capsys):
+    for name, verb in VERBS.items():
+        code, out, _ = run([*name.split(), "--help"], capsys)
+        assert code == 0
+        for example in verb.examples:
+            assert example in out
+            assert example.split()[0] == "drivevlm"
+    for example in VERBS["eval"].examples:
+        composed(example.split()[2:])
