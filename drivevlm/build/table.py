@@ -73,13 +73,13 @@ def open_nuscenes(config: NuScenesConfig, say: Say) -> Recording:
 
 
 def _said_once(say: Say) -> Callable[[str, int, int], None]:
-    """Tells of each long step when it begins; a second start takes none."""
-    told: set[str] = set()
+    """Tells that an index is being built, when it is; a second start takes none."""
+    told: list[str] = []
 
     def progress(what: str, done: int, total: int) -> None:
-        if what not in told:
-            told.add(what)
-            say(f"{what} (once)")
+        if not told:
+            told.append(what)
+            say("indexing the tables, once; the next start reads the index")
 
     return progress
 

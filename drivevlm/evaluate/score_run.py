@@ -121,7 +121,7 @@ class _Tally:
     def add(self, judged: _Judged, decision: Decision) -> dict[str, float | None]:
         """Count one decision; its numbers by name, for the page."""
         self.decisions.append(decision)
-        if judged.truth is not None and decision.detections:
+        if judged.truth is not None and decision.plan is not None:
             counts = detection_counts(decision.detections, boxes_now(judged.truth))
             self.detections.append(counts)
         shown: dict[str, float | None] = {}
@@ -133,6 +133,12 @@ class _Tally:
             shown |= _shown(protocol, score)
         return shown
 
+    @property
+    def _detects(self) -> bool:
+        """A planner that never speaks of an object does not detect; one that does is judged on
+        all its answers, those that see nothing among them."""
+        return any(decision.detections for decision in self.decisions)
+
     def figures(self, protocols: Sequence[PlanningProtocol], seed: int) -> Json:
         """The planner's object of results.json."""
         return {
@@ -143,7 +149,7 @@ class _Tally:
             },
             "failures": failure_counts(self.decisions),
             "consistency": consistency(self.decisions),
-            "detection": detection_figures(self.detections),
+            "detection": detection_figures(self.detections) if self._detects else None,
             "tokens": _tokens(self.decisions),
             "ms": _milliseconds(self.decisions),
         }
