@@ -98,8 +98,7 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
     plan = truth.future_plan()
     if plan is None:
         return Decision.failed(FailureKind.NO_FUTURE, "the recorded future is incomplete")
-    objects = boxes_now(truth)
-    detections, named = _verdicts(objects, proposals.boxes if proposals else ())
+    detections, named = _verdicts(boxes_now(truth), proposals.boxes if proposals else ())
     critical = _critical(named, plan, speed_mps=_speed_mps(truth, plan))
     return Decision(
         plan=plan,
@@ -109,6 +108,13 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
         summary=truth.description or None,
         meta=_meta(plan, critical, named),
     )
+
+
+def detections_from_truth(
+    truth: Truth, proposals: Proposals | None = None
+) -> tuple[Detection, ...]:
+    """The detections of ``decision_from_truth``, which need no future."""
+    return _verdicts(boxes_now(truth), proposals.boxes if proposals else ())[0]
 
 
 def _verdicts(
