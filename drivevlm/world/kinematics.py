@@ -136,7 +136,7 @@ def distance_run(speed_mps: float, acceleration_mps2: float, dt_s: float) -> tup
     if speed_mps == 0 and acceleration_mps2 < 0:
         return 0.0, 0.0
     after = speed_mps + acceleration_mps2 * dt_s
-    if speed_mps * after >= 0:
+    if min(speed_mps, after) >= 0 or max(speed_mps, after) <= 0:  # a product would underflow
         return speed_mps * dt_s + 0.5 * acceleration_mps2 * dt_s**2, after
     return -0.5 * speed_mps**2 / acceleration_mps2, 0.0
 
