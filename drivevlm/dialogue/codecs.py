@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from drivevlm.dialogue.sections import NUMBER2, AnswerError, number2, read_number2
+from drivevlm.dialogue.spelling import COORDINATE, AnswerError, coordinate, read_coordinate
 from drivevlm.world.plan import Plan
 
 
@@ -38,6 +39,9 @@ class PlanCodec(Protocol):
     def longest_bytes(self) -> int:
         """Of all texts that the rule admits."""
 
+    def facts(self) -> Mapping[str, float]:
+        """Numbers that the codec's description needs."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
@@ -54,11 +58,15 @@ class TextCodec:
         """The first ``steps`` waypoints."""
         check_rate(plan, steps=self.steps, dt_s=self.dt_s)
         rows = plan.xy_ego_m[: self.steps]
-        return " ".join(f"{number2(float(x))},{number2(float(y))}" for x, y in rows)
+        return " ".join(f"{coordinate(float(x))},{coordinate(float(y))}" for x, y in rows)
 
     def rule(self) -> str:
         """Exactly ``steps`` pairs."""
-        return "plan: " + ' " " '.join(["point"] * self.steps) + f'\npoint: {NUMBER2} "," {NUMBER2}'
+        return (
+            "plan: "
+            + ' " " '.join(["point"] * self.steps)
+            + f'\npoint: {COORDINATE} "," {COORDINATE}'
+        )
 
     def read(self, text: str) -> Plan:
         """A bare path."""
@@ -69,13 +77,17 @@ class TextCodec:
         for pair in pairs:
             x, comma, y = pair.partition(",")
             if not comma:
-                raise AnswerError(f"PLAN: expected x,y, got {pair!r}")
-            rows.append([read_number2(x, "PLAN x"), read_number2(y, "PLAN y")])
+                raise AnswerError(f"PLAN: expected x,y, got {pair[:40]!r}")
+            rows.append([read_coordinate(x, "PLAN x"), read_coordinate(y, "PLAN y")])
         return Plan(np.array(rows), dt_s=self.dt_s)
 
     def longest_bytes(self) -> int:
         """Three digits before the point, all negative."""
         return self.steps * len("-999.99,-999.99 ")
+
+    def facts(self) -> Mapping[str, float]:
+        """None: metres speak for themselves."""
+        return {}
 
 
 def check_rate(plan: Plan, *, steps: int, dt_s: float) -> None:

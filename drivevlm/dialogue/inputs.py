@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.pictures import ImageConfig, heading_rad, pictures_of
+from drivevlm.dialogue.spelling import one_line
 from drivevlm.dialogue.words import Words
 from drivevlm.world.clip import Clip
 
@@ -27,29 +29,36 @@ def block_words(
         switch = switches.of(block)
         if switch is Switch.OFF:
             continue
-        shown = switch is Switch.ON or block is Block.CAMERAS
-        values = _VALUES[block](clip, images) if shown else None
+        if block is Block.CAMERAS:
+            values = _cameras(clip, images, blank=switch is Switch.BLANK)
+        else:
+            values = _VALUES[block](clip) if switch is Switch.ON else None
         found[block] = words.part(block.value, known=values)
     return found
 
 
-def _cameras(clip: Clip, images: ImageConfig) -> Values:
+def _cameras(clip: Clip, images: ImageConfig, *, blank: bool) -> Values:
     pictures = pictures_of(clip, images)
     if not pictures:
         return None
     cameras = {picture.camera.name: picture.camera for picture in pictures}
     headings = {name: heading_rad(camera) for name, camera in cameras.items()}
+    moments = Counter(p.camera.name for p in pictures if not p.is_crop)
+    most = max(images.frames, *moments.values())
     return {
         "names": [
             {"name": name, "left_deg": None if yaw is None else round(float(np.degrees(yaw)))}
             for name, yaw in headings.items()
         ],
         "pictures": len(pictures),
+        "moments": max(moments.values()),
         "oldest_s": max(picture.ago_s for picture in pictures),
+        "shorter": [name for name, count in moments.items() if count < most],
+        "blank": blank,
     }
 
 
-def _ego_status(clip: Clip, images: ImageConfig) -> Values:
+def _ego_status(clip: Clip) -> Values:
     if clip.status is None and clip.history is None:
         return None
     status, past = clip.status, []
@@ -76,13 +85,13 @@ def _ego_status(clip: Clip, images: ImageConfig) -> Values:
     }
 
 
-def _scene_summary(clip: Clip, images: ImageConfig) -> Values:
+def _scene_summary(clip: Clip) -> Values:
     if clip.summary is None:
         return None
-    return {"text": clip.summary.text, "age_s": clip.summary.age_s}
+    return {"text": one_line(clip.summary.text), "age_s": clip.summary.age_s}
 
 
-def _proposals(clip: Clip, images: ImageConfig) -> Values:
+def _proposals(clip: Clip) -> Values:
     if clip.proposals is None:
         return None
     return {
@@ -105,7 +114,7 @@ def _proposals(clip: Clip, images: ImageConfig) -> Values:
     }
 
 
-def _prior(clip: Clip, images: ImageConfig) -> Values:
+def _prior(clip: Clip) -> Values:
     if clip.prior is None:
         return None
     plan = clip.prior.plan
@@ -118,18 +127,17 @@ def _prior(clip: Clip, images: ImageConfig) -> Values:
     }
 
 
-def _command(clip: Clip, images: ImageConfig) -> Values:
+def _command(clip: Clip) -> Values:
     if clip.command is None:
         return None
     return {
         "word": clip.command.command.value,
-        "text": clip.command.text,
+        "text": one_line(clip.command.text),
         "distance_m": clip.command.distance_m,
     }
 
 
-_VALUES: dict[Block, Callable[[Clip, ImageConfig], Values]] = {
-    Block.CAMERAS: _cameras,
+_VALUES: dict[Block, Callable[[Clip], Values]] = {
     Block.EGO_STATUS: _ego_status,
     Block.SCENE_SUMMARY: _scene_summary,
     Block.PROPOSALS: _proposals,

@@ -5,13 +5,24 @@ A line is ``NAME: content``. Contents are regular and unambiguous, ASCII only, a
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from drivevlm.dialogue.words import fixed
+from drivevlm.dialogue.spelling import (
+    AMOUNT,
+    COORDINATE,
+    LONGEST_TEXT,
+    NONE,
+    TEXT,
+    AnswerError,
+    amount,
+    coordinate,
+    free_text,
+    read_amount,
+    read_coordinate,
+    read_free_text,
+)
 from drivevlm.world.boxes import CATEGORIES, Box3, Detection
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import CriticalObject, Decision
@@ -27,17 +38,6 @@ from drivevlm.world.sets import (
 
 MOST_ADDED = 4
 MOST_CRITICAL = 3
-LONGEST_SUMMARY = 200
-NONE = "none"
-NUMBER2 = r"/-?(0|[1-9][0-9]{0,2})\.[0-9]{2}/"
-POSITIVE1 = r"/(0|[1-9][0-9]{0,2})\.[0-9]/"
-LARGEST = 999.0
-_NUMBER2 = re.compile(NUMBER2[1:-1])
-_POSITIVE1 = re.compile(POSITIVE1[1:-1])
-
-
-class AnswerError(Exception):
-    """A reply does not follow the answer format; the message says where."""
 
 
 class SectionName(str, Enum):
@@ -119,18 +119,21 @@ class Detect:
         """Verdicts name the clip's proposals; additions are called a1, a2, ..."""
         verdicts, bar, boxes = content.partition(" | ")
         if not bar:
-            raise AnswerError(f"DETECT has no ' | ' between verdicts and additions: {content!r}")
-        pairs = (
-            [word.partition("=")[::2] for word in verdicts.split(" ")] if draft.proposals else []
-        )
-        if not draft.proposals and verdicts != NONE:
-            raise AnswerError(f"DETECT speaks of proposals where there are none: {verdicts!r}")
+            raise AnswerError(
+                f"DETECT has no ' | ' between verdicts and additions: {_short(content)}"
+            )
+        words = [] if verdicts == NONE else verdicts.split(" ")
+        pairs = [word.partition("=")[::2] for word in words]
         if [name for name, _ in pairs] != list(draft.proposals):
-            raise AnswerError(f"DETECT must judge {list(draft.proposals)} in order: {verdicts!r}")
+            raise AnswerError(
+                f"DETECT must judge {list(draft.proposals)} in order: {_short(verdicts)}"
+            )
         for name, word in pairs:
             verdict = _member(Verdict, word, "verdict")
             if verdict is Verdict.ADDED:
-                raise AnswerError(f"DETECT: a proposal is kept or dropped, {name} is {word!r}")
+                raise AnswerError(
+                    f"DETECT: a proposal is kept or dropped, {name} is {_short(word)}"
+                )
             draft.detections.append(Detection(draft.proposals[name], verdict))
         for number, text in enumerate([] if boxes == NONE else boxes.split("; "), start=1):
             if number > MOST_ADDED:
@@ -148,29 +151,25 @@ class Scene:
     """The signal and a sentence or two: ``red | Two cars wait at the crossing.``"""
 
     def render(self, decision: Decision, clip: Clip) -> str:
-        """The summary is brought into plain ASCII without ``|`` and cut to its bound."""
+        """The summary as ``free_text``; no signal is an unknown one."""
         signal = decision.signal or Signal.UNKNOWN
-        return f"{signal.value} | {plain_summary(decision.summary)}"
+        return f"{signal.value} | {free_text(decision.summary)}"
 
     def rule(self, proposals: tuple[str, ...], added: int) -> str:
         """Bounded free text."""
-        return f'signal " | " /[ -{{}}~]{{0,{LONGEST_SUMMARY}}}/'
+        return f'signal " | " {TEXT}'
 
     def read(self, content: str, draft: Draft) -> None:
-        """An empty text is no summary."""
+        """``none`` is no summary."""
         word, bar, text = content.partition(" | ")
         if not bar:
-            raise AnswerError(f"SCENE has no ' | ' between signal and text: {content!r}")
-        if len(text) > LONGEST_SUMMARY or not all(" " <= c <= "~" and c != "|" for c in text):
-            raise AnswerError(
-                f"SCENE: plain text of at most {LONGEST_SUMMARY} characters: {text!r}"
-            )
+            raise AnswerError(f"SCENE has no ' | ' between signal and text: {_short(content)}")
         draft.signal = _member(Signal, word, "signal")
-        draft.summary = " ".join(text.split()) or None
+        draft.summary = read_free_text(text, "SCENE")
 
     def longest_bytes(self, proposals: tuple[str, ...]) -> int:
         """A full text."""
-        return max(len(s.value) for s in Signal) + len(" | ") + LONGEST_SUMMARY
+        return max(len(s.value) for s in Signal) + len(" | ") + LONGEST_TEXT
 
 
 class Spatial:
@@ -201,16 +200,16 @@ class Spatial:
         for text in [] if content == NONE else content.split("; "):
             words = text.split(" ")
             if len(words) != 4:
-                raise AnswerError(f"SPATIAL takes name, lane, gap, time: {text!r}")
+                raise AnswerError(f"SPATIAL takes name, lane, gap, time: {_short(text)}")
             name, lane, gap, ttc = words
             if name not in draft.ids:
-                raise AnswerError(f"SPATIAL speaks of {name!r}, known are {draft.ids}")
+                raise AnswerError(f"SPATIAL speaks of {_short(name)}, known are {draft.ids}")
             draft.critical.append(
                 CriticalObject(
                     name,
                     _member(LaneRelation, lane, "lane"),
-                    _positive(gap, "gap"),
-                    None if ttc == NONE else _positive(ttc, "time to collision"),
+                    read_amount(gap, "gap"),
+                    None if ttc == NONE else read_amount(ttc, "time to collision"),
                 )
             )
         if len(draft.critical) > MOST_CRITICAL:
@@ -240,7 +239,7 @@ class Decide:
         """Two words from the closed sets."""
         along, bar, across = content.partition(" / ")
         if not bar:
-            raise AnswerError(f"DECIDE takes 'longitudinal / lateral': {content!r}")
+            raise AnswerError(f"DECIDE takes 'longitudinal / lateral': {_short(content)}")
         draft.meta = MetaDecision(
             _member(Longitudinal, along, "longitudinal"), _member(Lateral, across, "lateral")
         )
@@ -254,10 +253,10 @@ class Decide:
 SHARED_RULES = "\n".join(
     [
         'verdict: "kept" | "dropped"',
-        "added_box: category " + f'" " {NUMBER2} " " {NUMBER2}',
+        "added_box: category " + f'" " {COORDINATE} " " {COORDINATE}',
         "category: " + " | ".join(f'"{name}"' for name in CATEGORIES),
         "signal: " + " | ".join(f'"{value.value}"' for value in Signal),
-        f'relation: lane " " {POSITIVE1} " " ({POSITIVE1} | "{NONE}")',
+        f'relation: lane " " {AMOUNT} " " ({AMOUNT} | "{NONE}")',
         "lane: " + " | ".join(f'"{value.value}"' for value in LaneRelation),
         "longitudinal: " + " | ".join(f'"{value.value}"' for value in Longitudinal),
         "lateral: " + " | ".join(f'"{value.value}"' for value in Lateral),
@@ -266,59 +265,30 @@ SHARED_RULES = "\n".join(
 """Lark rules that the sections' own rules name."""
 
 
-def plain_summary(text: str | None) -> str:
-    """A summary as the format can write it: ASCII, one line, no ``|``, bounded."""
-    ascii_text = unicodedata.normalize("NFKD", text or "").encode("ascii", "ignore").decode()
-    printable = "".join(c if " " <= c <= "~" else " " for c in ascii_text).replace("|", "/")
-    return " ".join(printable.split())[:LONGEST_SUMMARY].strip()
-
-
-def number2(value: float) -> str:
-    """A coordinate; ValueError where it does not fit."""
-    if not abs(value) < LARGEST:
-        raise ValueError(f"{value} does not fit the format, whose numbers are below {LARGEST:g}")
-    return fixed(value, 2)
-
-
-def read_number2(text: str, what: str) -> float:
-    """A coordinate as the grammar admits it; AnswerError for anything else."""
-    if not _NUMBER2.fullmatch(text):
-        raise AnswerError(f"{what}: expected a number with two decimals, got {text!r}")
-    return float(text) + 0.0  # -0.00 is 0
-
-
 def _proposal_ids(clip: Clip) -> tuple[str, ...]:
     return tuple(box.id for box in clip.proposals.boxes) if clip.proposals else ()
 
 
 def _added(box: Box3) -> str:
-    x, y = (number2(float(v)) for v in box.center_ego_m[:2])
+    x, y = (coordinate(float(v)) for v in box.center_ego_m[:2])
     return f"{box.category} {x} {y}"
 
 
 def _read_added(text: str, name: str) -> Box3:
     words = text.split(" ")
     if len(words) != 3 or words[0] not in CATEGORIES:
-        raise AnswerError(f"DETECT: an addition takes category, x, y: {text!r}")
-    x_m, y_m = read_number2(words[1], "x"), read_number2(words[2], "y")
+        raise AnswerError(f"DETECT: an addition takes category, x, y: {_short(text)}")
+    x_m, y_m = read_coordinate(words[1], "x"), read_coordinate(words[2], "y")
     return Box3.typical(words[0], x_ego_m=x_m, y_ego_m=y_m, id=name)
 
 
 def _critical(item: CriticalObject) -> str:
-    ttc = NONE if item.ttc_s is None else _positive1(item.ttc_s)
-    return f"{item.id} {item.lane.value} {_positive1(item.gap_m)} {ttc}"
+    ttc = NONE if item.ttc_s is None else amount(item.ttc_s)
+    return f"{item.id} {item.lane.value} {amount(item.gap_m)} {ttc}"
 
 
-def _positive1(value: float) -> str:
-    if not 0 <= value < LARGEST:
-        raise ValueError(f"{value} does not fit the format: expected 0 to {LARGEST:g}")
-    return fixed(value, 1)
-
-
-def _positive(text: str, what: str) -> float:
-    if not _POSITIVE1.fullmatch(text):
-        raise AnswerError(f"{what}: expected a number with one decimal, got {text!r}")
-    return float(text)
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 E_ = TypeVar("E_", bound=Enum)
@@ -328,4 +298,4 @@ def _member(kind: type[E_], word: str, what: str) -> E_:
     try:
         return kind(word)
     except ValueError:
-        raise AnswerError(f"{word!r} is no {what}: {[m.value for m in kind]}") from None
+        raise AnswerError(f"{_short(word)} is no {what}: {[m.value for m in kind]}") from None

@@ -3,126 +3,106 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jinja2 import (
-    FileSystemLoader,
-    StrictUndefined,
-    TemplateError,
-    TemplateSyntaxError,
-    meta,
-    nodes,
-)
+import jinja2
+from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from drivevlm.dialogue.spelling import fixed
+
+_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
+"""What a template's own code can raise while it is filled."""
 
 
 class PromptError(Exception):
     """A prompt file is missing or wrong; the message is one clear line."""
 
 
-def fixed(value: float, digits: int) -> str:
-    """A number to so many decimals; never ``-0.0``."""
-    text = f"{value:.{digits}f}"
-    return text[1:] if text.startswith("-") and not text.strip("-0.") else text
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One prompt file: front matter and body.
-
-    Attributes:
-        name: Of the file, without its ending.
-        front: The front matter.
-        body: The text below it.
-    """
-
-    name: str
-    front: Mapping[str, Any]
-    body: str
-
-
-@dataclass
+@dataclass(frozen=True)
 class Words:
-    """The words of one prompts folder, with its partials in ``parts/``.
+    """The partials that a prompt is put together from, each read once.
 
     Attributes:
-        folder: The prompts folder.
-        used: Digest input: every file that was read, by name.
+        parts: Source of ``parts/NAME.jinja`` by that name.
     """
 
-    folder: Path
-    used: dict[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str]
+    _filled: dict[str, tuple[jinja2.Template, frozenset[str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    def __post_init__(self) -> None:
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(str(self.folder)),
+    @cached_property
+    def _environment(self) -> ImmutableSandboxedEnvironment:
+        environment = ImmutableSandboxedEnvironment(
+            loader=DictLoader(dict(self.parts)),
             undefined=StrictUndefined,
             autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
-            keep_trailing_newline=False,
         )
-        self._environment.filters["fixed"] = fixed
+        environment.filters["fixed"] = fixed
+        return environment
 
-    def template(self, name: str) -> Template:
-        """A prompt by name, or by the path of a user's own file."""
-        path = Path(name).expanduser() if name.endswith(".jinja") else self.folder / f"{name}.jinja"
-        try:
-            text = path.read_text()
-        except OSError as error:
-            there = ", ".join(sorted(p.stem for p in self.folder.glob("*.jinja")))
-            raise PromptError(
-                f"prompt {name}: cannot read {path} ({error.strerror}); there are {there}"
-            ) from None
-        head, mark, body = text.partition("\n---\n")
-        if not (mark and head.startswith("---\n")):
-            raise PromptError(f"{path} must begin with front matter between two lines of ---")
-        try:
-            front = yaml.safe_load(head[4:]) or {}
-        except yaml.YAMLError as error:
-            raise PromptError(f"{path}: the front matter is not YAML ({error})") from None
-        self.used[path.name] = text
-        return Template(path.stem, front, body.strip())
+    @classmethod
+    def of(cls, *folders: Path) -> Words:
+        """The partials of these folders; of two with one name the later folder's is taken."""
+        parts = {}
+        for folder in folders:
+            for path in sorted((folder / "parts").glob("*.jinja")):
+                parts[f"parts/{path.name}"] = read_text(path)
+        return cls(parts)
 
-    def fill(self, source: str, values: Mapping[str, Any], where: str) -> str:
-        """Fill a template's text. Missing and unused values are errors, as is any escape."""
+    def fill(self, sources: Sequence[str], values: Mapping[str, Any], where: str) -> list[str]:
+        """Fill the texts of one template that has several parts.
+
+        Raises PromptError where it names a value that is not given, leaves one unused, reaches
+        for an attribute that the sandbox forbids, or fails in its own code.
+        """
         try:
-            wanted = self._names(source)
-            unused = sorted(set(values) - wanted)
+            compiled = [self._compiled(source) for source in sources]
+            unused = sorted(set(values).difference(*(names for _, names in compiled)))
             if unused:
                 raise PromptError(f"{where}: the value {unused[0]!r} is given and never used")
-            return self._environment.from_string(source).render(values).strip()
-        except TemplateError as error:
+            return [template.render(values).strip() for template, _ in compiled]
+        except _FAULTS as error:
             line = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
-            raise PromptError(f"{where}{line}: {error.message}") from None
+            raise PromptError(f"{where}{line}: {' '.join(str(error).split())}") from None
 
     def part(self, name: str, **values: Any) -> str:
-        """A filled partial of ``parts/``."""
-        path = self.folder / "parts" / f"{name}.jinja"
-        try:
-            source = path.read_text()
-        except OSError as error:
-            raise PromptError(f"cannot read the partial {path} ({error.strerror})") from None
-        self.used[f"parts/{path.name}"] = source
-        return self.fill(source, values, f"prompts/parts/{name}.jinja")
+        """A filled partial."""
+        source = self.parts.get(f"parts/{name}.jinja")
+        if source is None:
+            raise PromptError(f"there is no parts/{name}.jinja among {sorted(self.parts)}")
+        return self.fill([source], values, f"parts/{name}.jinja")[0]
 
+    @property
     def digest(self) -> str:
-        """SHA-256 over the files read so far."""
-        return hashlib.sha256(repr(sorted(self.used.items())).encode()).hexdigest()
+        """SHA-256 over all partials."""
+        return hashlib.sha256(repr(sorted(self.parts.items())).encode()).hexdigest()
 
-    def _names(self, source: str) -> set[str]:
-        """Every value that a template or the files it includes may ask for."""
-        tree = self._environment.parse(source)
-        names = set(meta.find_undeclared_variables(tree))
-        for include in tree.find_all(nodes.Include):
-            target = include.template
-            if not isinstance(target, nodes.Const):
-                raise PromptError("an include must name its file in plain words")
-            text, *_ = self._environment.loader.get_source(self._environment, target.value)  # type: ignore[union-attr]
-            self.used[target.value] = text
-            names |= self._names(text)
-        return names
+    def _compiled(self, source: str) -> tuple[jinja2.Template, frozenset[str]]:
+        """A template and every value that it, or a partial it includes, names."""
+        if source not in self._filled:
+            tree = self._environment.parse(source)
+            names = set(meta.find_undeclared_variables(tree))
+            for included in meta.find_referenced_templates(tree):
+                if included is None:
+                    raise TemplateError("an include must name its file in plain words")
+                if included not in self.parts:
+                    raise TemplateError(f"there is no {included} among {sorted(self.parts)}")
+                names |= self._compiled(self.parts[included])[1]
+            self._filled[source] = self._environment.from_string(source), frozenset(names)
+        return self._filled[source]
+
+
+def read_text(path: Path) -> str:
+    """A text file, or PromptError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"{path}: cannot be read as text ({error})") from None
