@@ -27,7 +27,8 @@ class ImageConfig:
     Attributes:
         width_px: Width of every picture; its height keeps the proportions.
         frames: Newest images per camera at most; 0 sends all that the clip holds.
-        cameras: Cameras to send; empty sends all, front ones first.
+        cameras: Cameras to send, in this order; empty sends all, front ones first where the rig is
+            calibrated.
         fovea: Cameras of which the middle ninth is sent too, at the same size.
         rays: Send the ray of every pixel, in the ego frame of decision time.
     """
