@@ -12,6 +12,7 @@ from drivevlm.world.decision import Decision
 from drivevlm.world.ego import EgoHistory, EgoStatus
 from drivevlm.world.kinematics import unicycle
 from drivevlm.world.plan import Plan
+from drivevlm.world.pose import wrap_rad
 from drivevlm.world.sets import FailureKind
 
 SLOWEST_TURNING_MPS = 0.5
@@ -34,21 +35,35 @@ def stop(clip: Clip, steps: int, dt_s: float) -> Plan:
 
 def constant_velocity(clip: Clip, steps: int, dt_s: float) -> Plan:
     """Keep today's speed and heading."""
-    return _drive(_status(clip).speed_mps, 0.0, 0.0, steps, dt_s)
+    return _drive(_status(clip).speed_mps, 0.0, steps, dt_s)
 
 
 def ctrv(clip: Clip, steps: int, dt_s: float) -> Plan:
     """Keep today's speed and turn rate."""
     status = _status(clip)
-    return _drive(status.speed_mps, 0.0, _curvature_radpm(status), steps, dt_s)
+    turn_radps = _turn_rate_radps(status)
+    curvature_radpm = turn_radps / status.speed_mps if turn_radps else 0.0
+    return _drive(status.speed_mps, curvature_radpm, steps, dt_s)
 
 
 def ctra(clip: Clip, steps: int, dt_s: float) -> Plan:
-    """Keep today's acceleration and curvature; braking ends at standstill."""
+    """Keep today's acceleration and turn rate; braking ends at standstill, also in reverse."""
     status = _status(clip)
-    if status.acceleration_mps2 is None:
+    speed_mps, acceleration_mps2 = status.speed_mps, status.acceleration_mps2
+    if acceleration_mps2 is None:
         raise NoPastError("the acceleration needs three past poses")
-    return _drive(status.speed_mps, status.acceleration_mps2, _curvature_radpm(status), steps, dt_s)
+    end_s = np.arange(1, steps + 1) * dt_s
+    if speed_mps * acceleration_mps2 < 0:
+        end_s = np.minimum(end_s, -speed_mps / acceleration_mps2)
+    turn_radps = _turn_rate_radps(status)
+    # The velocity is smooth in time: this quadrature is exact to rounding.
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    at_s = end_s[:, None] * (nodes + 1) / 2
+    run_m = (speed_mps + acceleration_mps2 * at_s) * end_s[:, None] * weights / 2
+    x_m = (run_m * np.cos(turn_radps * at_s)).sum(axis=1)
+    y_m = (run_m * np.sin(turn_radps * at_s)).sum(axis=1)
+    yaw_ego_rad = wrap_rad(turn_radps * end_s)
+    return Plan(np.stack([x_m, y_m], axis=1), dt_s=dt_s, yaw_ego_rad=yaw_ego_rad)
 
 
 def ego_extrapolate(clip: Clip, steps: int, dt_s: float) -> Plan:
@@ -123,20 +138,16 @@ def _history(clip: Clip) -> EgoHistory:
     return clip.history
 
 
-def _curvature_radpm(status: EgoStatus) -> float:
+def _turn_rate_radps(status: EgoStatus) -> float:
     if status.yaw_rate_radps is None:
         raise NoPastError("the yaw rate needs two past poses")
-    if abs(status.speed_mps) < SLOWEST_TURNING_MPS:
-        return 0.0
-    return status.yaw_rate_radps / status.speed_mps
+    return 0.0 if abs(status.speed_mps) < SLOWEST_TURNING_MPS else status.yaw_rate_radps
 
 
-def _drive(
-    speed_mps: float, acceleration_mps2: float, curvature_radpm: float, steps: int, dt_s: float
-) -> Plan:
+def _drive(speed_mps: float, curvature_radpm: float, steps: int, dt_s: float) -> Plan:
     xy_ego_m, yaw_ego_rad, _ = unicycle(
         speed_mps=speed_mps,
-        acceleration_mps2=np.full(steps, acceleration_mps2),
+        acceleration_mps2=np.zeros(steps),
         curvature_radpm=np.full(steps, curvature_radpm),
         dt_s=dt_s,
     )

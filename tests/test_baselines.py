@@ -44,6 +44,22 @@ def test_ctra_brakes_to_standstill_and_no_further():
     np.testing.assert_allclose(xy[:, 0], [1.5, 2, 2, 2, 2, 2])
 
 
+def test_ctra_brakes_to_standstill_in_reverse_too():
+    xy = plan_of("ctra", clip(status=status(-2.0, acceleration=2.0)))
+    np.testing.assert_allclose(xy[:, 0], [-0.75, -1, -1, -1, -1, -1])
+
+
+def test_ctra_keeps_its_turn_rate_while_it_speeds_up():
+    plan = Baseline("ctra").decide(clip(status=status(4.0, 2.0, yaw_rate=0.2))).plan
+    assert plan is not None
+    assert plan.yaw_ego_rad is not None
+    np.testing.assert_allclose(plan.yaw_ego_rad, 0.2 * 0.5 * np.arange(1, 7))
+    middle_s = (np.arange(300_000) + 0.5) * 1e-5
+    speed, yaw = 4.0 + 2.0 * middle_s, 0.2 * middle_s
+    slow = [(speed * turned).sum() * 1e-5 for turned in (np.cos(yaw), np.sin(yaw))]
+    np.testing.assert_allclose(plan.xy_ego_m[-1], slow, atol=1e-8)
+
+
 def test_extrapolation_follows_a_parabola():
     past = [Pose2(0.5 * 4.0 * (0.5 * k) ** 2, 0.0, 0.0) for k in range(4)]
     history = EgoHistory.from_poses(past, stamp_us=[500_000 * k for k in range(4)])
