@@ -38,6 +38,14 @@ def test_a_truncated_image_is_an_error_and_never_a_grey_picture(cut):
         Frame(0, (32, 16), jpeg()[:cut]).decode()
 
 
+def test_a_header_that_claims_a_gigantic_image_is_an_error_of_that_frame():
+    claimed = bytearray(jpeg())
+    size = claimed.index(b"\xff\xc0") + 5
+    claimed[size : size + 4] = b"\xff\xff\xff\xff"
+    with pytest.raises(FrameError, match="whole JPEG"):
+        Frame(0, (32, 16), bytes(claimed)).decode()
+
+
 def test_a_missing_image_says_which(tmp_path):
     with pytest.raises(FrameError, match=r"gone\.jpg"):
         Frame(0, (32, 16), tmp_path / "gone.jpg").decode()

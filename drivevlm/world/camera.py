@@ -108,7 +108,13 @@ class Frame:
         try:
             with Image.open(io.BytesIO(self.encoded)) as image:
                 rgb = np.asarray(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        except (
+            OSError,
+            UnidentifiedImageError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:
             raise FrameError(
                 f"{where}: expected a whole JPEG or PNG, got {len(self.encoded)} bytes ({error})"
             ) from error
