@@ -53,6 +53,16 @@ def test_a_lead_is_followed_and_its_gap_is_from_bumper_to_bumper():
     assert decision.meta.longitudinal is Longitudinal.FOLLOW_LEAD
 
 
+def test_a_cone_leads_nobody():
+    def cone(k):
+        return replace(one_car(30.0), category=("movable_object.trafficcone",))
+
+    decision = decision_from_truth(truth_with(cone))
+    assert decision.critical[0].lane is LaneRelation.EGO_LANE
+    assert decision.meta is not None
+    assert decision.meta.longitudinal is Longitudinal.TRACK_SPEED
+
+
 def test_a_standing_object_closes_at_our_speed():
     (lead,) = decision_from_truth(truth_with(lambda k: one_car(40.0))).critical
     assert lead.ttc_s == pytest.approx(lead.gap_m / 4.0)

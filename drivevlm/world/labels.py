@@ -32,6 +32,7 @@ MATCH_M = 2.0
 """A proposal is true when a labelled object of its class is nearer than this (nuScenes TP)."""
 LEAD_M = 40.0
 """An object ahead in the ego's lane is a lead up to this gap."""
+LEADS_NOBODY = ("barrier", "traffic_cone")
 CROSSING_RAD = np.pi / 4
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
@@ -220,10 +221,11 @@ def _meta(plan: Plan, critical: tuple[CriticalObject, ...], named: dict[str, Box
     first = critical[0] if critical else None
     in_way = first is not None and first.lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
     if first is not None and in_way and first.gap_m < LEAD_M:
-        on_foot = named[first.id].category == "pedestrian" or first.lane is LaneRelation.CROSSING
-        if not on_foot:
+        category = named[first.id].category
+        crosses = category == "pedestrian" or first.lane is LaneRelation.CROSSING
+        if not crosses and category not in LEADS_NOBODY:
             return MetaDecision(Longitudinal.FOLLOW_LEAD, _TURNS[turn])
-        if speed in (SpeedClass.SLOW, SpeedClass.STOP):
+        if crosses and speed in (SpeedClass.SLOW, SpeedClass.STOP):
             return MetaDecision(Longitudinal.YIELD, _TURNS[turn])
     longitudinal = {
         SpeedClass.STOP: Longitudinal.STOP,
