@@ -39,7 +39,7 @@ KinematicClass = tuple[SpeedClass, TurnClass]
 
 
 def kinematic_class(plan: Plan) -> KinematicClass:
-    """The class of a plan, from its waypoints alone, so that anyone can run it again.
+    """The class of a plan, from its waypoints and headings (tangents where it has none).
 
     Speed: STOP when the last step is below ``STOP_MPS``; else ACCELERATE or SLOW when the last
     step's speed differs from the first one's by more than ``SPEED_CHANGE_MPS``; else KEEP.
