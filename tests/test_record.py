@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 
 from drivevlm.record.decision_json import decision_from_json, decision_to_json
+from drivevlm.record.manifest import digest_of
 from drivevlm.record.merge import merge_runs
-from drivevlm.record.run_folder import Record, RecordError, RunFolder, read_records
+from drivevlm.record.replay import recorded_replies
+from drivevlm.record.run_folder import (
+    Record,
+    RecordError,
+    RunFolder,
+    read_manifest,
+    read_records,
+)
+from drivevlm.vlm.seam import DeadlineError
 from drivevlm.world.boxes import Box3, Detection
-from drivevlm.world.decision import CriticalObject, Decision, Usage
+from drivevlm.world.decision import CriticalObject, Decision, Failure, Usage
 from drivevlm.world.plan import Plan
 from drivevlm.world.sets import (
     FailureKind,
@@ -95,6 +104,41 @@ def test_two_writers_cannot_share_a_folder(tmp_path):
         RunFolder(tmp_path, manifest()),
     ):
         pass
+
+
+def test_a_replay_gives_errors_and_silence_as_they_were():
+    late = Failure(FailureKind.DEADLINE, "no reply within 2 s")
+    silent = Failure(FailureKind.UNREADABLE, "nothing was said")
+    decisions = [
+        Decision(plan=None, failure=late, request_digest="late"),
+        Decision(plan=None, failure=silent, request_digest="silent"),
+        Decision.failed(FailureKind.IMAGE, "gone.jpg"),
+    ]
+    replies = recorded_replies(Record("vlm", "s", str(k), d) for k, d in enumerate(decisions))
+    assert set(replies) == {"late", "silent"}
+    assert replies["silent"].texts == ("",)
+    assert isinstance(replies["late"], DeadlineError)
+    assert "within 2 s" in str(replies["late"])
+
+
+def test_parts_of_unlike_divisions_do_not_merge(tmp_path):
+    shards = ("0/2", "1/2", "2/3")
+    for k, shard in enumerate(shards):
+        with RunFolder(tmp_path / str(k), manifest(shard=shard)) as run:
+            run.append(record(str(k)))
+    with pytest.raises(RecordError, match="n differs"):
+        merge_runs([tmp_path / str(k) for k in range(3)], tmp_path / "whole")
+
+
+def test_a_merged_run_is_named_by_its_own_digest(tmp_path):
+    for i, clip in enumerate("ab"):
+        part = manifest(shard=f"{i}/2")
+        part["config_digest"] = digest_of(part["identity"])
+        with RunFolder(tmp_path / clip, part) as run:
+            run.append(record(clip))
+    merge_runs([tmp_path / "a", tmp_path / "b"], tmp_path / "whole")
+    whole = read_manifest(tmp_path / "whole")
+    assert whole["config_digest"] == digest_of(whole["identity"])
 
 
 def test_parts_merge_into_one_run_and_a_missing_part_is_named(tmp_path):

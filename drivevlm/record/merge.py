@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from drivevlm.record.manifest import digest_of
 from drivevlm.record.run_folder import (
     RecordError,
     RunFolder,
@@ -20,7 +21,7 @@ from drivevlm.record.run_folder import (
 def merge_runs(parts: Sequence[Path], out: Path) -> Path:
     """Join the shards ``i/n`` of one run into ``out``; each must be there exactly once.
 
-    Raises RecordError where parts are of different runs, overlap, or one is missing.
+    Raises RecordError where parts are of different runs, do not divide it, or one is missing.
     """
     manifests = {part: read_manifest(part) for part in parts}
     first = manifests[parts[0]]
@@ -34,11 +35,15 @@ def merge_runs(parts: Sequence[Path], out: Path) -> Path:
         if shard in shards:
             raise RecordError(f"{part} and {shards[shard]} are both part {shard}")
         shards[shard] = part
-    count = int(next(iter(shards)).split("/")[1])
+    counts = {int(shard.split("/")[1]) for shard in shards}
+    if len(counts) > 1:
+        raise RecordError(f"parts {', '.join(shards)} do not divide one run: their n differs")
+    (count,) = counts
     missing = [f"{i}/{count}" for i in range(count) if f"{i}/{count}" not in shards]
     if missing:
         raise RecordError(f"parts {', '.join(missing)} are missing: name all {count} of them")
-    whole = {**first, "identity": {**first["identity"], "shard": "0/1"}}
+    identity = {**first["identity"], "shard": "0/1"}
+    whole = {**first, "identity": identity, "config_digest": digest_of(identity)}
     with RunFolder(out, whole) as run:
         for part in shards.values():
             for record in read_records(part):

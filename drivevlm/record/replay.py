@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drivevlm.record.run_folder import Record
-from drivevlm.vlm.seam import Finish, Reply
+from drivevlm.vlm.seam import DeadlineError, Finish, Reply, VLMError
 from drivevlm.world.sets import FailureKind
 
+_ERRORS = {FailureKind.MODEL: VLMError, FailureKind.DEADLINE: DeadlineError}
 
-def recorded_replies(records: Iterable[Record]) -> dict[str, Reply]:
-    """By request digest. Decisions without a reply (baselines, model errors) are left out."""
-    replies = {}
+
+def recorded_replies(records: Iterable[Record]) -> dict[str, Reply | VLMError]:
+    """By request digest; where the model failed or was late, the error that it gave then.
+
+    Decisions that asked nothing (baselines, broken images) are left out.
+    """
+    replies: dict[str, Reply | VLMError] = {}
     for record in records:
-        decision = record.decision
-        if not decision.request_digest or not decision.reply:
+        decision, failure = record.decision, record.decision.failure
+        if not decision.request_digest:
             continue
-        failure = decision.failure
+        if failure is not None and failure.kind in _ERRORS:
+            replies[decision.request_digest] = _ERRORS[failure.kind](failure.detail)
+            continue
         cut = failure is not None and failure.kind is FailureKind.TRUNCATED
         replies[decision.request_digest] = Reply(
             texts=(decision.reply,),

@@ -111,13 +111,17 @@ class RunFolder:
     records: dict[Key, Record] = field(default_factory=dict)
 
     def __enter__(self) -> RunFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.path / ".lock")
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RecordError(
                 f"{self.path} is in use by another process: wait for it, or choose another out="
+            ) from None
+        except OSError as error:
+            raise RecordError(
+                f"{self.path} cannot be written ({error.strerror}): choose another out="
             ) from None
         try:
             self._check_identity()
@@ -129,9 +133,11 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._lock.release()
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+        finally:
+            self._lock.release()
 
     def append(self, record: Record) -> None:
         """Add a record; whole in the file before this returns, whatever kills the process."""
