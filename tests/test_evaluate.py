@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -172,6 +173,31 @@ def test_a_mean_ego_status_is_the_mean_over_clips_that_have_one():
 def test_an_exchange_that_cannot_be_made_says_so(swaps, said):
     with pytest.raises(DataError, match=said):
         exchange_for(RECORDING, swaps, seed=0)
+
+
+@pytest.mark.parametrize("block", [Block.PROPOSALS, Block.SCENE_SUMMARY])
+def test_nothing_is_not_exchanged_in_silence(block):
+    exchange = exchange_for(RECORDING, {block: Swap.SHUFFLE}, seed=0)
+    assert exchange is not None
+    with pytest.raises(DataError, match="anything to give"):
+        exchange(RECORDING.clip("s0-3"))
+
+
+def test_an_interrupted_run_gives_up_the_replies_on_their_way(tmp_path):
+    released = Event()
+
+    @dataclass
+    class Hanging(Counting):
+        def decide(self, clip: Clip) -> Decision:
+            if clip.scene == "s0":
+                raise KeyboardInterrupt
+            assert released.wait(timeout=20), "nobody gave the reply up"
+            return Decision.failed(FailureKind.MODEL, "cancelled")
+
+    with pytest.raises(KeyboardInterrupt):
+        planned(tmp_path, [Hanging()], scenes_in_flight=2, give_up=released.set)
+    with RunFolder(tmp_path, MANIFEST) as run:
+        assert run.records == {}
 
 
 def test_the_planner_gets_the_exchanged_clip_and_remembers_the_real_one(tmp_path):

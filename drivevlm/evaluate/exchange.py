@@ -88,10 +88,12 @@ class _Exchange:
             giver = self.recording.clip(token)
             if swap is Swap.SWAP and block is Block.COMMAND and _same_command(giver, clip):
                 continue
-            if block is Block.EGO_STATUS and giver.status is None:
-                continue
-            return giver
-        raise DataError(f"block.{block.value}={swap.value}: no clip has content for {clip.token}")
+            if _HELD[block](giver) is not None:
+                return giver
+        raise DataError(
+            f"block.{block.value}={swap.value}: no other clip of the recording has anything to "
+            f"give to {clip.token}"
+        )
 
 
 def _same_command(a: Clip, b: Clip) -> bool:
@@ -140,6 +142,16 @@ _GIVE: dict[Block, Callable[[Clip, Clip], Clip]] = {
     Block.PROPOSALS: lambda clip, giver: replace(clip, proposals=giver.proposals),
     Block.COMMAND: lambda clip, giver: replace(clip, command=giver.command),
 }
+
+
+_HELD: dict[Block, Callable[[Clip], object]] = {
+    Block.CAMERAS: lambda clip: clip.cameras,
+    Block.EGO_STATUS: lambda clip: clip.status,
+    Block.SCENE_SUMMARY: lambda clip: clip.summary,
+    Block.PROPOSALS: lambda clip: clip.proposals,
+    Block.COMMAND: lambda clip: clip.command,
+}
+"""What a giver has of a block in the recording: None exchanges nothing and is no exchange."""
 
 
 def _mean_cameras(clips: list[Clip]) -> Clip:

@@ -58,18 +58,20 @@ def plan_run(
     scenes_in_flight: int = 1,
     exchange: Exchange | None = None,
     progress: Progress = lambda what, done, total: None,
+    give_up: Callable[[], None] = lambda: None,
 ) -> None:
     """Decide on every clip that the run folder does not hold yet.
 
     Scenes interleave, ``scenes_in_flight`` at a time, since a planner's memory makes each scene
     sequential; a scene that was broken off goes on with the memory of its last record.
-    KeyboardInterrupt leaves a folder that can be resumed.
+    KeyboardInterrupt leaves a folder that can be resumed; ``give_up`` is called then, and after
+    any error, to cancel the replies that are still on their way.
     """
     scenes = shard.of(recording.scenes())
     if not scenes:
         raise DataError(f"part {shard} of {len(recording.scenes())} scenes holds none of them")
     for planner in planners:
-        job = _Job(recording, planner, run, exchange, progress, Event())
+        job = _Job(recording, planner, run, exchange, progress, give_up, Event())
         job.run(scenes, scenes_in_flight)
 
 
@@ -80,6 +82,7 @@ class _Job:
     run_folder: RunFolder
     exchange: Exchange | None
     progress: Progress
+    give_up: Callable[[], None]
     stopped: Event
 
     def run(self, scenes: Sequence[SceneClips], in_flight: int) -> None:
@@ -100,6 +103,8 @@ class _Job:
                 self.stopped.set()
                 for future in futures:
                     future.cancel()
+                if not all(future.done() for future in futures):
+                    self.give_up()
         for future in futures:
             if not future.cancelled():
                 future.result()
