@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException
@@ -95,8 +96,12 @@ def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str
     OmegaConf.set_struct(saved, True)
     for word in overrides:
         key, _, value = word.partition("=")
+        if key in GROUPS:
+            raise SettingError(f"{key} was chosen when {run} was made; a report cannot change it")
         try:
-            OmegaConf.update(saved, key, OmegaConf.create(f"v: {value}").v, merge=False)
+            OmegaConf.update(saved, key, yaml.safe_load(value), merge=False)
+        except yaml.YAMLError:
+            raise SettingError(f"{key}: {value!r} is no value (lists are written [a,b])") from None
         except (OmegaConfBaseException, AttributeError):
             known = list(_keys(DictConfig(saved)))
             raise SettingError(f"{key} is no setting of {run}{_nearest(key, known)}") from None

@@ -57,7 +57,7 @@ def ctra(clip: Clip, steps: int, dt_s: float) -> Plan:
         end_s = np.minimum(end_s, -speed_mps / acceleration_mps2)
     turn_radps = _turn_rate_radps(status)
     # The velocity is smooth in time: this quadrature is exact to rounding.
-    nodes, weights = np.polynomial.legendre.leggauss(12)
+    nodes, weights = np.polynomial.legendre.leggauss(12)  # type: ignore[no-untyped-call]
     at_s = end_s[:, None] * (nodes + 1) / 2
     run_m = (speed_mps + acceleration_mps2 * at_s) * end_s[:, None] * weights / 2
     x_m = (run_m * np.cos(turn_radps * at_s)).sum(axis=1)

@@ -30,7 +30,7 @@ from drivevlm.evaluate.plan_run import Progress as Report
 from drivevlm.evaluate.plan_run import plan_run
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.evaluate.score_run import RunScores, score_run
-from drivevlm.planner import Planner, VLMPlanner
+from drivevlm.planner import VLMPlanner
 from drivevlm.record.manifest import manifest
 from drivevlm.record.merge import merge_runs
 from drivevlm.record.run_folder import (
@@ -38,6 +38,7 @@ from drivevlm.record.run_folder import (
     Record,
     RecordError,
     RunFolder,
+    difference,
     read_manifest,
     read_records,
     write_atomically,
@@ -92,8 +93,12 @@ def evaluate(values: Values, groups: Groups, console: Console) -> Path:
                     scenes_in_flight=chosen.settings.run.scenes_in_flight,
                     exchange=parts.exchange,
                     progress=report,
+                    give_up=lambda: None if vlm is None else vlm.close(),
                 )
             finish(out, parts, run.records, console)
+    except KeyboardInterrupt:
+        say(f"{out} is not finished: the same command with out={out} goes on", soft_wrap=True)
+        raise
     finally:
         if vlm is not None:
             vlm.close()
@@ -107,6 +112,7 @@ def report(run: Path, values: Values, groups: Groups, console: Console) -> Path:
         raise RecordError(f"{run} holds no decision yet")
     parts = Parts.of(Chosen.of(values, groups), console.print)
     identity = read_manifest(run)["identity"]
+    _check_report(run, parts, identity)
     if parts.recording.digest != identity["data"]["digest"]:
         raise RecordError(
             f"{run} was made with other data than {parts.recording.name} is now: "
@@ -115,14 +121,42 @@ def report(run: Path, values: Values, groups: Groups, console: Console) -> Path:
     return finish(run, parts, records, console)
 
 
+def _check_report(run: Path, parts: Parts, identity: Mapping[str, Any]) -> None:
+    """What decided the decisions is past changing: a report would claim what was never run."""
+    mine = parts.identity(None)
+    changed = {key: mine[key] for key in ("blocks", "seed", "deadline_s", "shard")}
+    there = {key: identity[key] for key in changed}
+    if changed != there:
+        raise RecordError(
+            f"{run} was made with other settings ({difference(there, changed)}): a report can "
+            "change planner, protocol, fallback and page"
+        )
+    unknown = [name for name in parts.chosen.settings.planner if name not in identity["planners"]]
+    if unknown:
+        raise RecordError(f"{run} holds no decision of {unknown[0]}: it has {identity['planners']}")
+
+
 def merge(parts: Sequence[Path], out: Path) -> Path:
-    """Join the parts of a run into one folder, with the first part's configuration."""
+    """Join the finished parts of a run into one folder, with the first part's configuration."""
+    for part in parts:
+        if read_manifest(part) and not _finished(part):
+            raise RecordError(f"{part} is not finished: resume it first (eval with out={part})")
+    saved = parts[0] / "config.yaml"
+    if not saved.exists():
+        raise RecordError(f"{parts[0]} has no config.yaml: it is no whole run folder")
     merge_runs(parts, out)
-    config = yaml.safe_load((parts[0] / "config.yaml").read_text())
+    config = yaml.safe_load(saved.read_text())
     config["run"]["shard"] = "0/1"
     config["out"] = str(out)
     write_atomically(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     return out
+
+
+def _finished(part: Path) -> bool:
+    """Whether every decision of a run was made, by its results."""
+    path = part / "results.json"
+    decisions = json.loads(path.read_text()).get("decisions") if path.exists() else None
+    return decisions is not None and decisions["made"] == decisions["wanted"]
 
 
 def show_prompt(
@@ -133,7 +167,7 @@ def show_prompt(
     parts = Parts.of(chosen, lambda line: None)
     vlm = chosen.model(lambda line: None)
     try:
-        planner = next(p for p in parts.planners(vlm) if isinstance(p, VLMPlanner))
+        planner = parts.asking(vlm)
         tokens = [token for scene in parts.recording.scenes() for token in scene.tokens]
         if not 0 <= clip < len(tokens):
             raise SettingError(
@@ -173,11 +207,20 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
         )
     facts = read_manifest(out)
     results = results_of(parts, scores, facts)
+    names = facts["identity"]["planners"]
+    wanted = [(name, token) for name in names for scene in scenes for token in scene.tokens]
+    made = sum(key in records for key in wanted)
+    results["decisions"] = {"made": made, "wanted": len(wanted)}
     write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
     console.print(ResultsTable(results))
+    if made < len(wanted):
+        console.print(f"not finished: {made} of {len(wanted)} decisions are made")
     if not settings.page.clips:
         return out / "results.json"
-    views = _views(parts, records, scores)
+    same_words = facts["identity"]["prompt"]["digest"] == parts.dialogue.digest
+    if not same_words:
+        console.print("the prompt was changed since the run: the page shows no request")
+    views = _views(parts, records, scores, same_words)
     page = write_page(
         out / "report.html",
         title=f"{parts.recording.name}: {settings.planner[0]}",
@@ -245,15 +288,15 @@ def _page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _views(parts: Parts, records: Mapping[Key, Record], scores: RunScores) -> Iterator[ClipView]:
+def _views(
+    parts: Parts, records: Mapping[Key, Record], scores: RunScores, same_words: bool
+) -> Iterator[ClipView]:
     """The worst clips, worst first; pictures are read one clip at a time."""
     settings = parts.chosen.settings
     main, scenes = settings.planner[0], parts.recording.scenes()
-    planner: Planner | None = None
+    planner: VLMPlanner | None = None
     if main == "vlm":
-        planner = next(
-            p for p in parts.planners(RecordedVLM({}, name="", revision="")) if p.name == main
-        )
+        planner = parts.asking(RecordedVLM({}, name="", revision=""))
 
     def badness(token: str) -> tuple[bool, float]:
         value = scores.by_clip[token].get(main, {}).get(scores.sort_by)
@@ -270,7 +313,7 @@ def _views(parts: Parts, records: Mapping[Key, Record], scores: RunScores) -> It
             clip = shown_clip(
                 parts.recording, planner, records, scenes, token, exchange=parts.exchange
             )
-            prompt = _asked(planner, clip)
+            prompt = _asked(planner, clip) if same_words else ""
         truth = parts.recording.truth(token)
         yield ClipView(
             clip,
@@ -282,10 +325,8 @@ def _views(parts: Parts, records: Mapping[Key, Record], scores: RunScores) -> It
         )
 
 
-def _asked(planner: Planner, clip: Clip) -> str:
+def _asked(planner: VLMPlanner, clip: Clip) -> str:
     """The request in words; empty where an image is missing, since nothing was asked then."""
-    if not isinstance(planner, VLMPlanner):
-        return ""
     try:
         return as_words(planner.dialogue.ask(clip, planner.examples(clip)))
     except FrameError:

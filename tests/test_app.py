@@ -1,11 +1,16 @@
 import json
 import shutil
+from dataclasses import dataclass
 
 import pytest
 from conftest import reference
 from flat_world import flat_root, flat_words
 
 from drivevlm.app import VERBS, composed, main
+from drivevlm.build import parts
+from drivevlm.planner import VLMPlanner
+from drivevlm.world.clip import Clip
+from drivevlm.world.decision import Decision
 
 BASELINES = ["planner=[constant_velocity,stop,expert]", "page.clips=2"]
 
@@ -125,6 +130,13 @@ NO_DATA_NEEDED = [
     (["eval", "block.cameras=of"], "block.cameras is one of"),
     (["eval", "page.clips=many"], "page.clips takes a value of type int"),
     (["eval", "prompt.sections=[DETECT]"], "sections must"),
+    (["eval", "run.scenes_in_flight=0"], "scenes_in_flight is at least 1"),
+    (["eval", "run.seed=-1"], "seed not negative"),
+    (["eval", "run.deadline_s=-1"], "deadline_s is positive"),
+    (["eval", "page.clips=-1"], "clips is not negative"),
+    (["eval", "data.frames=0"], "frames is at least 1"),
+    (["eval", "prompt.steps=3"], "plan ends at 1.5 s, scoring needs 3 s"),
+    (["eval", "prompt.dt_s=1.0"], "scoring needs one every 0.5 s"),
     (["eval", "data=nuscenes"], "data.root is not set"),
     (["eval", "data=nuscenes", "data.root=/nowhere"], "/nowhere"),
     (["report"], "expected a run folder"),
@@ -141,6 +153,7 @@ WITH_DATA = [
     (["eval", "prompt.max_tokens=20"], "prompt.max_tokens=20 is too small"),
     (["eval", "prompt.name=/nowhere.jinja"], "/nowhere.jinja"),
     (["eval", "block.prior=swap"], "memory"),
+    (["eval", "planner=[stop]", f"out={__file__}"], "cannot be written"),
     (["prompt", "show", "clip=1000000"], "clip=1000000"),
 ]
 
@@ -158,6 +171,67 @@ def test_bad_input_to_real_data_ends_in_one_clear_line(words, said, capsys):
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_report_changes_what_is_scored_and_never_what_was_asked(tmp_path, capsys):
+    words = [*flat_words("planner=[constant_velocity,stop]", "page.clips=0"), f"out={tmp_path}"]
+    assert run(["eval", *words], capsys)[0] == 0
+    code, _, err = run(["report", tmp_path, "protocol=vad", "fallback=ctrv"], capsys)
+    assert (code, err) == (0, "")
+    assert list(results(tmp_path)["planners"]["stop"]["protocols"]) == ["vad"]
+    for override, said in (
+        ("block.cameras=blank", 'blocks.cameras was "on", is "blank"'),
+        ("run.seed=1", "seed was 0, is 1"),
+        ("planner=[ctra]", "holds no decision of ctra"),
+        ("vlm=hf", "vlm was chosen when"),
+        ("page.clips=[a", "is no value"),
+    ):
+        code, _, err = run(["report", tmp_path, override], capsys)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert said in err
+
+
+def test_a_page_shows_no_request_in_words_that_were_never_sent(tmp_path, capsys):
+    words = ["data.scenes=[scene-2001]", "planner=[vlm]", "prompt=plan_only", "page.clips=1"]
+    assert run(["eval", *flat_words(*words), f"out={tmp_path}"], capsys)[0] == 0
+    asked = "Ego status"
+    assert asked in (tmp_path / "report.html").read_text()
+    code, out, _ = run(["report", tmp_path, "prompt.images.width_px=32"], capsys)
+    assert (code, "page shows no request" in out) == (0, True)
+    assert asked not in (tmp_path / "report.html").read_text()
+
+
+def test_an_unfinished_part_is_not_merged(tmp_path, capsys):
+    words = flat_words("planner=[stop]", "page.clips=0")
+    for i in range(2):
+        part = f"out={tmp_path}/p{i}"
+        assert run(["eval", *words, f"run.shard={i}/2", part], capsys)[0] == 0
+    records = tmp_path / "p1" / "records.jsonl"
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:2]))
+    out = run(["report", tmp_path / "p1"], capsys)[1]
+    assert "not finished: 2 of 9 decisions are made" in out
+    folders = [f"{tmp_path}/p{i}" for i in range(2)]
+    code, _, err = run(["merge", f"out={tmp_path}/whole", *folders], capsys)
+    assert (code, "p1 is not finished" in err) == (2, True)
+
+
+def test_a_prompt_is_shown_whoever_plans(capsys):
+    code, out, err = run(["prompt", "show", *flat_words("planner=[stop]")], capsys)
+    assert (code, err) == (0, "")
+    assert "Ego status" in out
+
+
+def test_ctrl_c_names_the_folder_that_can_be_resumed(tmp_path, capsys, monkeypatch):
+    @dataclass
+    class Interrupting(VLMPlanner):
+        def decide(self, clip: Clip) -> Decision:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts, "VLMPlanner", Interrupting)
+    code, out, err = run(["eval", *flat_words("planner=[vlm]"), f"out={tmp_path}/r"], capsys)
+    assert code == 130
+    assert "nothing decided so far is lost" in err
+    assert f"with out={tmp_path}/r goes on" in out.replace("\n", "")
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path, capsys):

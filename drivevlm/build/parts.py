@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from drivevlm.baselines import MOTIONS, Baseline, NoPastError, stop
 from drivevlm.build.assets import asset_folder
 from drivevlm.build.settings import SettingError, plain
@@ -17,7 +19,7 @@ from drivevlm.evaluate.exchange import Swap, exchange_for
 from drivevlm.evaluate.expert import Expert, examples_from
 from drivevlm.evaluate.plan_run import Exchange, Shard
 from drivevlm.evaluate.score_run import Fallback
-from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.planning import PlanningProtocol, plan_at_steps
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.planner import Planner, VLMPlanner, no_examples
 from drivevlm.vlm.seam import VLM
@@ -50,6 +52,7 @@ class Parts:
             shard = Shard.parse(chosen.settings.run.shard)
         except ValueError as error:
             raise SettingError(f"run.shard: {error}") from None
+        _check_horizon(chosen)
         dialogue = Dialogue.of(chosen.prompt, switches(chosen), asset_folder("prompts"))
         recording = chosen.recording(say)
         return cls(chosen, recording, dialogue, shard, exchange(chosen, recording))
@@ -66,6 +69,11 @@ class Parts:
             return Baseline(name, prompt.steps, prompt.dt_s)
         if vlm is None:
             raise ValueError("planner vlm needs a model")
+        return self.asking(vlm)
+
+    def asking(self, vlm: VLM) -> VLMPlanner:
+        """The planner that asks a VLM, whether or not the settings name it."""
+        prompt = self.chosen.prompt
         dialogue = self.dialogue.fitted(vlm, self._most_proposals())
         examples: Callable[[Clip], tuple[Example, ...]] = no_examples
         if dialogue.example_count:
@@ -73,7 +81,7 @@ class Parts:
                 self.recording, count=dialogue.example_count, seed=prompt.example_seed
             )
         run = self.chosen.settings.run
-        return VLMPlanner(name, vlm, dialogue, examples, deadline_s=run.deadline_s, seed=run.seed)
+        return VLMPlanner("vlm", vlm, dialogue, examples, deadline_s=run.deadline_s, seed=run.seed)
 
     def _most_proposals(self) -> int:
         return int(getattr(self.chosen.data[1], "top_k", 0))
@@ -110,6 +118,19 @@ class Parts:
             "deadline_s": settings.run.deadline_s,
             "shard": str(self.shard),
         }
+
+
+def _check_horizon(chosen: Chosen) -> None:
+    """Before anything is decided: what cannot be scored at the end is said at the start."""
+    prompt = chosen.prompt
+    try:
+        if chosen.settings.protocol:
+            plan_at_steps(Plan(np.zeros((prompt.steps, 2)), dt_s=prompt.dt_s))
+    except ValueError as error:
+        raise SettingError(
+            f"prompt.steps={prompt.steps} prompt.dt_s={prompt.dt_s:g}: {error}; change them, or "
+            "take no protocol (protocol=[])"
+        ) from None
 
 
 def needs_model(planners: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -48,6 +49,19 @@ class DemoConfig:
     top_k: int = 8
     folder: str = ""
 
+    def __post_init__(self) -> None:
+        self.as_nuscenes("")
+
+    def as_nuscenes(self, root: str) -> NuScenesConfig:
+        """How the scenes are read, once they lie in ``root``."""
+        return NuScenesConfig(
+            root=root,
+            version=self.world.version,
+            frames=self.frames,
+            proposals=self.proposals,
+            top_k=self.top_k,
+        )
+
 
 def open_demo(config: DemoConfig, say: Say) -> Recording:
     """Make the scenes unless they are there, and open them."""
@@ -57,14 +71,7 @@ def open_demo(config: DemoConfig, say: Say) -> Recording:
     if not folder.exists():
         say(f"painting {len(config.world.scenes) * config.world.copies} scenes into {folder}")
     make_flat(folder, config=config.world)
-    nuscenes = NuScenesConfig(
-        root=str(folder),
-        version=config.world.version,
-        frames=config.frames,
-        proposals=config.proposals,
-        top_k=config.top_k,
-    )
-    return NuScenesRecording(nuscenes, _said_once(say))
+    return NuScenesRecording(config.as_nuscenes(str(folder)), _said_once(say))
 
 
 def open_nuscenes(config: NuScenesConfig, say: Say) -> Recording:
@@ -200,6 +207,15 @@ class RunSettings:
     seed: int = 0
     deadline_s: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.scenes_in_flight < 1 or self.seed < 0:
+            raise ValueError(
+                "scenes_in_flight is at least 1 and seed not negative, got "
+                f"{self.scenes_in_flight} and {self.seed}"
+            )
+        if self.deadline_s is not None and not 0 < self.deadline_s < math.inf:
+            raise ValueError(f"deadline_s is positive, or null for none, got {self.deadline_s}")
+
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
@@ -210,6 +226,10 @@ class PageSettings:
     """
 
     clips: int = 60
+
+    def __post_init__(self) -> None:
+        if self.clips < 0:
+            raise ValueError(f"clips is not negative (0 writes no page), got {self.clips}")
 
 
 @dataclass(frozen=True, slots=True)
