@@ -51,6 +51,7 @@ from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
 from drivevlm.world.clip import Clip
+from drivevlm.world.sets import Provenance
 from drivevlm_sim.made_once import WorldError
 
 USER_ERRORS = (
@@ -63,6 +64,8 @@ USER_ERRORS = (
     FrameError,
 )
 """Errors of the user's world: they end in one line."""
+
+LEAKING = [source.value for source in Provenance if source.leaks]
 
 Values = Mapping[str, Any]
 Groups = Mapping[str, str]
@@ -250,7 +253,12 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
             **figures,
         }
     provenance = dict(recording.provenance)
-    leaks = [f"{k}: {v}" for k, v in provenance.items() if v.split()[0] in ("oracle", "gt_future")]
+    hidden = [name for name, shown in identity["blocks"].items() if shown in ("off", "blank")]
+    leaks = [
+        f"{name}: {source}"
+        for name, source in provenance.items()
+        if source in LEAKING and name not in hidden
+    ]
     return {
         "format": 1,
         "synthetic": recording.synthetic,

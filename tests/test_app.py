@@ -125,7 +125,7 @@ NO_DATA_NEEDED = [
     (["eval", "data.rot=x"], "data.rot is no setting"),
     (["eval", "data=nuscene"], "did you mean nuscenes"),
     (["eval", "prompt=plan_onyl"], "did you mean plan_only"),
-    (["eval", "planner=[stopp]"], "'stopp' is none"),
+    (["eval", "planner=[stopp]"], "eval: planner: 'stopp' is none"),
     (["eval", "protocol=[l2]"], "'l2' is none"),
     (["eval", "block.cameras=of"], "block.cameras is one of"),
     (["eval", "page.clips=many"], "page.clips takes a value of type int"),
@@ -213,6 +213,20 @@ def test_an_unfinished_part_is_not_merged(tmp_path, capsys):
     folders = [f"{tmp_path}/p{i}" for i in range(2)]
     code, _, err = run(["merge", f"out={tmp_path}/whole", *folders], capsys)
     assert (code, "p1 is not finished" in err) == (2, True)
+
+
+def test_a_leak_is_marked_where_it_is_shown_and_only_there(tmp_path, capsys):
+    words = flat_words("planner=[stop]", "page.clips=0", "data.proposals=oracle")
+    words.append("data.command=gt_future")
+    for k, (block, leaks) in enumerate(
+        {
+            "block.prior=off": ["proposals: oracle", "command: gt_future"],
+            "block.proposals=off": ["command: gt_future"],
+        }.items()
+    ):
+        code, out, _ = run(["eval", *words, block, f"out={tmp_path}/{k}"], capsys)
+        assert (code, results(tmp_path / str(k))["leaks"]) == (0, leaks)
+        assert ("LEAK proposals" in out) is (len(leaks) == 2)
 
 
 def test_a_prompt_is_shown_whoever_plans(capsys):

@@ -32,7 +32,7 @@ def settings_from(kind: type[T], values: Mapping[str, Any], where: str = "") -> 
     try:
         return kind(**converted)
     except ValueError as error:
-        raise SettingError(f"{where or kind.__name__}: {error}") from None
+        raise SettingError(f"{where}: {error}" if where else str(error)) from None
 
 
 def plain(value: Any) -> Any:
