@@ -16,9 +16,12 @@ from drivevlm.world.sets import (
     Provenance,
     Verdict,
 )
-from drivevlm.world.truth import Truth
+from drivevlm.world.truth import LabelledBoxes, Truth
 
 RECORDING = SmallRecording()
+ARRAYS = ("center_global_m", "size_lwh_m", "wxyz_global")
+ARRAYS += ("lidar_points", "radar_points", "visibility")
+NAMES = ("category", "instance", "annotation", "following")
 
 
 def truth_with(boxes_at, token="s0-2") -> Truth:
@@ -61,6 +64,21 @@ def test_a_cone_leads_nobody():
     assert decision.critical[0].lane is LaneRelation.EGO_LANE
     assert decision.meta is not None
     assert decision.meta.longitudinal is Longitudinal.TRACK_SPEED
+
+
+def test_a_lead_is_not_crowded_out_by_nearer_cars_beside_the_road():
+    def crowd(k):
+        cars = [one_car(4.0, 7.0 + j, f"parked-{j}") for j in range(5)] + [one_car(24.0 + 2 * k)]
+        return LabelledBoxes(
+            *(np.concatenate([getattr(c, f) for c in cars]) for f in ARRAYS[:3]),
+            *(sum((getattr(c, f) for c in cars), ()) for f in NAMES),
+            *(np.concatenate([getattr(c, f) for c in cars]) for f in ARRAYS[3:]),
+        )
+
+    decision = decision_from_truth(truth_with(crowd))
+    assert [c.lane for c in decision.critical] == [LaneRelation.EGO_LANE]
+    assert decision.meta is not None
+    assert decision.meta.longitudinal is Longitudinal.FOLLOW_LEAD
 
 
 def test_a_standing_object_closes_at_our_speed():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from drivevlm.world.boxes import Box3, Detection
@@ -91,16 +93,19 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
     """The answer that the recording itself gives; a failure where its future is incomplete.
 
     Detections: a proposal within ``MATCH_M`` of a labelled object of its class is kept, others
-    are dropped, the nearest objects that no proposal covers are added. Critical objects: the
-    nearest ahead of the ego within a lane of the driven path. The decision follows the kinematic
+    are dropped; of the objects that no proposal covers, those that matter and then the nearest
+    are added. Critical objects: the nearest ahead of the ego within a lane of the driven path. The decision follows the kinematic
     class of the recorded plan and the nearest critical object. The signal is unknown: nuScenes
     does not record lights.
     """
     plan = truth.future_plan()
     if plan is None:
         return Decision.failed(FailureKind.NO_FUTURE, "the recorded future is incomplete")
-    detections, named = _verdicts(boxes_now(truth), proposals.boxes if proposals else ())
-    critical = _critical(named, plan, speed_mps=_speed_mps(truth, plan))
+    objects, speed_mps = boxes_now(truth), _speed_mps(truth, plan)
+    by_name = {str(k): box for k, box in enumerate(objects)}
+    matter = [by_name[c.id] for c in _critical(by_name, plan, speed_mps=speed_mps)]
+    detections, named = _verdicts(objects, proposals.boxes if proposals else (), first=matter)
+    critical = _critical(named, plan, speed_mps=speed_mps)
     return Decision(
         plan=plan,
         detections=detections,
@@ -114,14 +119,17 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
 def detections_from_truth(
     truth: Truth, proposals: Proposals | None = None
 ) -> tuple[Detection, ...]:
-    """The detections of ``decision_from_truth``, which need no future."""
+    """Verdicts that need no future: as in ``decision_from_truth``, but the nearest are added."""
     return _verdicts(boxes_now(truth), proposals.boxes if proposals else ())[0]
 
 
 def _verdicts(
-    objects: tuple[Box3, ...], proposals: tuple[Box3, ...]
+    objects: tuple[Box3, ...], proposals: tuple[Box3, ...], first: Sequence[Box3] = ()
 ) -> tuple[tuple[Detection, ...], dict[str, Box3]]:
-    """What to say of each proposal and which objects to add; and the true object by its name."""
+    """What to say of each proposal and which objects to add; and the true object by its name.
+
+    There is room for few additions: ``first`` are those that must not be crowded out.
+    """
     free = list(objects)
     detections, named = [], {}
     for proposal in proposals:
@@ -135,7 +143,8 @@ def _verdicts(
             free.remove(nearest)
             named[proposal.id] = nearest
         detections.append(Detection(proposal, Verdict.KEPT if near else Verdict.DROPPED))
-    for k, box in enumerate(free[:MOST_ADDED]):
+    free.sort(key=lambda box: box not in first)  # stable: the nearest of each kind lead
+    for k, box in enumerate(sorted(free[:MOST_ADDED], key=lambda box: box.distance_m)):
         x_m, y_m = (float(v) for v in box.center_ego_m[:2])
         said = Box3.typical(box.category, x_ego_m=x_m, y_ego_m=y_m, id=f"a{k + 1}")
         detections.append(Detection(said, Verdict.ADDED))
