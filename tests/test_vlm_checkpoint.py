@@ -150,8 +150,9 @@ def prompt(chat, *turns):
 def test_a_template_of_the_users_own_takes_the_place_of_the_models(folder, tmp_path):
     own = tmp_path / "own.jinja"
     own.write_text("{% for m in messages %}~{{ m['content'][0]['text'] }}{% endfor %}")
-    chat = load(HfConfig(model=str(folder), chat_template=str(own))).chat
-    assert prompt(chat, (Role.USER, "hello")) == "~hello"
+    loaded = load(HfConfig(model=str(folder), chat_template=str(own)))
+    assert prompt(loaded.chat, (Role.USER, "hello")) == "~hello"
+    assert loaded.revision != load(HfConfig(model=str(folder))).revision  # it asks otherwise
     refused(folder, "no chat template at", chat_template=str(tmp_path / "none.jinja"))
     (folder / "chat_template.jinja").unlink()
     refused(folder, "has no chat template")

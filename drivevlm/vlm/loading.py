@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ class LoadedModel:
     """A model ready to write, and what is known of it.
 
     Attributes:
-        revision: Digest of the files (see ``checkpoint.digest``), dtype and quantisation.
+        revision: Digest of the files (see ``checkpoint.digest``), dtype, quantisation and, where
+            one was named, the chat template.
         context_tokens: How many tokens prompt and reply may have together; None if unsaid.
     """
 
@@ -169,7 +171,11 @@ def _revision(config: HfConfig, folder: Path, dtype: str) -> str:
     origin = checkpoint.digest(folder)
     if folder.parent.name == "snapshots":  # of the hub's cache: the folder is named by the commit
         origin = f"{config.model}@{folder.name}"
-    return " ".join([origin, dtype] + [config.quantisation] * (config.quantisation != "none"))
+    words = [origin, dtype] + [config.quantisation] * (config.quantisation != "none")
+    if config.chat_template is not None:
+        template = hashlib.sha256(Path(config.chat_template).expanduser().read_bytes())
+        words.append(f"template:{template.hexdigest()[:16]}")
+    return " ".join(words)
 
 
 @contextmanager
