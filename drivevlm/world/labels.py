@@ -94,9 +94,9 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
 
     Detections: a proposal within ``MATCH_M`` of a labelled object of its class is kept, others
     are dropped; of the objects that no proposal covers, those that matter and then the nearest
-    are added. Critical objects: the nearest ahead of the ego within a lane of the driven path. The decision follows the kinematic
-    class of the recorded plan and the nearest critical object. The signal is unknown: nuScenes
-    does not record lights.
+    are added. Critical objects: the nearest ahead of the ego within a lane of the driven path.
+    The decision follows the kinematic class of the recorded plan and the nearest critical object.
+    The signal is unknown: nuScenes does not record lights.
     """
     plan = truth.future_plan()
     if plan is None:
