@@ -88,10 +88,10 @@ def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str
 
     Raises SettingError for a key that the run does not have, RecordError where it is no run.
     """
-    groups = read_manifest(run)["groups"]
+    groups = read_manifest(run).get("groups")
     path = run / "config.yaml"
-    if not path.exists():
-        raise RecordError(f"{run} has no config.yaml: it is no whole run folder")
+    if groups is None or not path.exists():
+        raise RecordError(f"{run} was not made by drivevlm eval, or lacks its config.yaml")
     saved = OmegaConf.load(path)
     OmegaConf.set_struct(saved, True)
     for word in overrides:

@@ -87,6 +87,13 @@ def test_a_damaged_line_in_the_middle_is_named_not_skipped(tmp_path):
         read_records(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["x", "[]", "{}", '{"format": 1}'])
+def test_a_damaged_manifest_is_one_clear_line(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RecordError, match="restore it or start a new run"):
+        read_manifest(tmp_path)
+
+
 def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
     with RunFolder(tmp_path, manifest()):
         pass

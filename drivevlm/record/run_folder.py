@@ -49,6 +49,8 @@ def read_manifest(folder: Path) -> Json:
         raise RecordError(f"{folder} is no run folder: it has no run.json") from None
     except ValueError as error:
         raise RecordError(f"{path} is damaged ({error}): restore it or start a new run") from None
+    if not isinstance(manifest, dict) or "identity" not in manifest:
+        raise RecordError(f"{path} does not say whose run it is: restore it or start a new run")
     if manifest.get("format") != FORMAT:
         raise RecordError(
             f"{path} has format {manifest.get('format')}, this version reads {FORMAT}"
