@@ -73,8 +73,8 @@ def results() -> dict[str, Any]:
                     "constant": {"decision": "follow_lead / keep_lane", "rate": 0.641},
                 },
                 "detection": {"kept_precision": 0.81, "added": 14, "recall": None},
-                "tokens": {"prompt_mean": 3120.4, "reply_mean": 188.2},
-                "ms": {"mean": 812.0, "p50": 790.2, "p95": 1201.0},
+                "tokens": {"prompt_mean": 3120.4, "reply_mean": 188.2, "n": 117},
+                "ms": {"mean": 812.0, "p50": 790.2, "p95": 1201.0, "n": 117},
             },
             "expert": {
                 "label": "expert",

@@ -27,6 +27,16 @@ def test_no_width_hides_a_number(width):
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_tokens_and_times_say_how_many_answers_they_are_of():
+    ours = answer_rows(results())[0]
+    assert (ours.tokens, ours.ms) == ("3120 / 188 of 117", "812 / 790 / 1201 of 117")
+
+
+def test_a_run_with_covered_eyes_says_so_in_its_first_line():
+    covered = {**results(), "blocks": {"cameras": "mean", "ego_status": "off", "prior": "on"}}
+    assert as_text(covered).splitlines()[0].endswith("cameras mean · ego_status off")
+
+
 def test_missing_is_a_dash_and_not_zero():
     silent = [row for row in score_rows(results()) if row.planner == "silent"]
     assert [row.l2_m for row in silent] == [(DASH,) * 4]

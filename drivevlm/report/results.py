@@ -205,7 +205,9 @@ def _pair(planner: object, group: str, keys: Sequence[str]) -> str:
     values = [number(planner, group, key) for key in keys]
     if all(value is None for value in values):
         return DASH
-    return " / ".join(shown(value, 0 if value is None or value >= 10 else 1) for value in values)
+    text = " / ".join(shown(value, 0 if value is None or value >= 10 else 1) for value in values)
+    base = number(planner, group, "n")
+    return text if base is None else f"{text} of {shown(base, 0)}"
 
 
 def detection_rows(
@@ -247,7 +249,17 @@ def headline(results: Mapping[str, object]) -> str:
     prompt = words(results, "prompt", "name")
     if prompt:
         parts.append(f"prompt {prompt} {words(results, 'prompt', 'digest')[:8]}".rstrip())
+    # A run with covered eyes must not read like one with open eyes.
+    parts += [f"{block} {state}" for block, state in _switched(results)]
     return " · ".join(parts)
+
+
+def _switched(results: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The blocks that are not shown as they are."""
+    for block in branch(results, "blocks"):
+        state = words(results, "blocks", block)
+        if state not in ("", "on"):
+            yield block, state
 
 
 def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
