@@ -133,7 +133,8 @@ def result_file(tiny: NuScenesConfig, path: Path, change: Callable[[Any], Any]) 
 
 
 def with_box(**changes: Any) -> Callable[[Any], Any]:
-    return lambda results: {**results, "scene-2001-03": [box("x"), box("x", **changes)]}
+    token = "scene-2001-03"
+    return lambda results: {**results, token: [box(token), box(token, **changes)]}
 
 
 WRONG_RESULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -143,6 +144,7 @@ WRONG_RESULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "nan score": (with_box(detection_score=float("nan")), "not finite"),
     "nan speed": (with_box(velocity=[float("nan"), 0]), "leave velocity out"),
     "ego frame": (with_box(translation=[12.0, 1.0, 1.0]), "the ego's or the lidar's frame?"),
+    "misfiled": (with_box(sample_token="scene-2001-04"), "its sample_token is 'scene-2001-04'"),
     "name": (with_box(detection_name="tram"), "must be one of car, truck"),
     "score": (with_box(detection_score=1.5), "[0, 1]"),
     "size": (with_box(size=[0, 1, 1]), "size must be positive"),

@@ -90,8 +90,10 @@ def read_detections(
         )
     found = {}
     for token in wanted:
-        everything = _detections(results[token], where=f"{what}: {path}: sample {token}")
-        _check_frame(everything, global_from_ego(token), where=f"{what}: {path}: sample {token}")
+        where = f"{what}: {path}: sample {token}"
+        everything = _detections(results[token], where=where)
+        _check_owner(results[token], token, where=where)
+        _check_frame(everything, global_from_ego(token), where=where)
         found[token] = _best(everything, top_k, min_score)
     return found
 
@@ -138,6 +140,13 @@ def _check_numbers(columns: Sequence[Floats], names: tuple[Any, ...], *, where: 
             i = int(wrong[0])
             numbers = [float(value) for column in columns for value in column[i]]
             raise DataError(f"{where}, box {i}: {rule}; got {names[i]!r} with {numbers}")
+
+
+def _check_owner(rows: Sequence[Mapping[str, Any]], token: str, *, where: str) -> None:
+    """A box that names another keyframe was filed under the wrong one."""
+    for i, row in enumerate(rows):
+        if (row.get("sample_token") or token) != token:
+            raise DataError(f"{where}, box {i}: its sample_token is {row['sample_token']!r}")
 
 
 def _check_frame(detections: Detections, global_from_ego: Pose3, *, where: str) -> None:
