@@ -34,6 +34,12 @@ def test_cameras_frames_and_a_fovea_are_chosen_by_config():
     assert labels[:2] == ["CAM_FRONT, now:", "CAM_FRONT, middle enlarged, now:"]
 
 
+def test_cameras_that_are_not_there_are_a_missing_image_and_not_a_blind_prompt():
+    with pytest.raises(FrameError, match=r"'CAM_FRNT'.* none of them, it has CAM_BACK, CAM_FRONT"):
+        pictures(full_clip(), cameras=("CAM_FRNT",))
+    assert pictures(full_clip(), switch=Switch.OFF, cameras=("CAM_FRNT",)) == ()
+
+
 def test_blank_cameras_are_grey_and_read_no_file(tmp_path):
     broken = CameraSequence(
         full_clip().cameras[0].camera, (Frame(T0_US, (64, 36), tmp_path / "gone.jpg"),)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drivevlm.dialogue.blocks import Switch
 from drivevlm.vlm.seam import ImagePart
-from drivevlm.world.camera import Camera, CameraSequence, Frame
+from drivevlm.world.camera import Camera, CameraSequence, Frame, FrameError
 from drivevlm.world.clip import Clip
 from drivevlm.world.pose import Pose3
 
@@ -69,6 +69,8 @@ class Picture:
 def pictures_of(clip: Clip, config: ImageConfig) -> list[Picture]:
     """The pictures of a clip, oldest first, and front cameras first within one time.
 
+    Raises FrameError where the clip has none of the cameras that were asked for.
+
     Images taken within the same half second of history count as one time: the k-th newest of
     every camera stand together.
     """
@@ -95,7 +97,13 @@ def _chosen(clip: Clip, config: ImageConfig) -> list[CameraSequence]:
     by_name = {sequence.camera.name: sequence for sequence in clip.cameras}
     if config.cameras:
         # A camera that dropped out is not there; the prompt names those that are.
-        return [by_name[name] for name in config.cameras if name in by_name]
+        chosen = [by_name[name] for name in config.cameras if name in by_name]
+        if not chosen:
+            raise FrameError(
+                f"prompt.images.cameras={list(config.cameras)}: clip {clip.token} has none of "
+                f"them, it has {', '.join(by_name) or 'no camera'}"
+            )
+        return chosen
     return sorted(clip.cameras, key=lambda sequence: _off_front_rad(sequence.camera))
 
 
