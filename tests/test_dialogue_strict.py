@@ -32,7 +32,10 @@ def own(folder: Path, text: str) -> Dialogue:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (BODY + "{{ speed_limit }}", "'speed_limit' is undefined"),
+        (
+            BODY + "{{ speed_limit }}",
+            "'speed_limit' is undefined; there are answer_format, cameras, blocks",
+        ),
         (BODY.replace("{{ cameras }}", "hello"), "'cameras' is given and never used"),
         (BODY + "{{ cameras.__class__.__mro__ }}", "'__class__' of 'str' object is unsafe"),
         (BODY + "{{ blocks.append(1) }}", "'append' of 'list' object is unsafe"),

@@ -71,7 +71,9 @@ class Words:
             return [template.render(values).strip() for template, _ in compiled]
         except _FAULTS as error:
             line = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
-            raise PromptError(f"{where}{line}: {' '.join(str(error).split())}") from None
+            said = " ".join(str(error).split())
+            known = f"; there are {', '.join(values)}" if said.endswith("is undefined") else ""
+            raise PromptError(f"{where}{line}: {said}{known}") from None
 
     def part(self, name: str, **values: Any) -> str:
         """A filled partial."""
