@@ -37,6 +37,14 @@ def test_a_run_with_covered_eyes_says_so_in_its_first_line():
     assert as_text(covered).splitlines()[0].endswith("cameras mean · ego_status off")
 
 
+def test_what_supports_no_claim_says_so_beside_the_numbers():
+    said = " ".join(remarks(results()))
+    assert "synthetic: generated scenes" in said
+    assert "untrained: random weights" in said
+    plain = {**results(), "synthetic": False, "planners": {}}
+    assert not any(word in " ".join(remarks(plain)) for word in ("synthetic", "untrained"))
+
+
 def test_missing_is_a_dash_and_not_zero():
     silent = [row for row in score_rows(results()) if row.planner == "silent"]
     assert [row.l2_m for row in silent] == [(DASH,) * 4]

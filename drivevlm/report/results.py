@@ -265,6 +265,12 @@ def _switched(results: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
     """What a reader must know beside the numbers: leaks, strict and lenient, notes by protocol."""
     lines = [f"{LEAK} {leak}: a real vehicle cannot know this" for leak in listed(results, "leaks")]
+    if at(results, "synthetic") is True:
+        lines.append(f"{SYNTHETIC}: generated scenes; no figure here says anything of real roads")
+    if any(at(planner, UNTRAINED) is True for planner in branch(results, "planners").values()):
+        lines.append(
+            f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
+        )
     fallback = words(results, "fallback") or "stop"
     lines.append(
         f"Strict: a failed answer counts as the fallback plan ({fallback}). "
