@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,10 @@ def main(arguments: Words | None = None) -> int:
         return 0
     try:
         return VERBS[name].run(rest)
+    except BrokenPipeError:
+        # Whoever read along (a pager, head) has seen enough.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except verbs.USER_ERRORS as error:
         print(f"drivevlm {name}: {error}", file=sys.stderr)
         return 2
@@ -68,6 +73,9 @@ def composed(overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
     wrong = [word for word in overrides if "=" not in word]
     if wrong:
         raise SettingError(f"expected key=value, got {wrong[0]!r}")
+    foreign = [word for word in overrides if word.startswith(("hydra.", "hydra/", "+", "~"))]
+    if foreign:
+        raise SettingError(f"{foreign[0]} is no setting of drivevlm: see drivevlm eval --help")
     with initialize_config_dir(str(asset_folder("configs")), version_base="1.3"):
         _register()
         try:
@@ -158,6 +166,8 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def _verb(words: list[str]) -> tuple[str | None, list[str]]:
     """The longest verb that the words begin with, and the rest of them."""
+    if words[:1] == ["prompt"] and words[1:2] != ["show"]:
+        return "prompt show", ["--help"]
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in VERBS:
@@ -201,11 +211,18 @@ def _eval(words: list[str]) -> int:
 def _prompt_show(words: list[str]) -> int:
     clip, words = _taken("clip", words)
     images, words = _taken("images", words)
+    run, words = _taken("run", words)
     if clip is not None and not clip.isdecimal():
         raise SettingError(f"clip takes a number, counted from 0, got {clip!r}")
     values, groups = composed(words)
-    folder = None if images is None else Path(images)
-    verbs.show_prompt(values, groups, Console(), clip=int(clip or 0), images=folder)
+    verbs.show_prompt(
+        values,
+        groups,
+        Console(),
+        clip=int(clip or 0),
+        images=None if images is None else Path(images),
+        run=None if run is None else Path(run),
+    )
     return 0
 
 
@@ -248,10 +265,11 @@ VERBS = {
         _eval,
     ),
     "prompt show": Verb(
-        "print the exact messages of one clip (clip=N), pictures into images=DIR",
+        "print the exact messages of one clip (clip=N), with a run's memory (run=DIR)",
         (
             "drivevlm prompt show clip=3",
-            "drivevlm prompt show clip=3 prompt=few_shot block.prior=off images=/tmp/pictures",
+            "drivevlm prompt show clip=3 prompt=few_shot block.prior=off images=runs/pictures",
+            "drivevlm prompt show clip=3 run=runs/baselines",
         ),
         _prompt_show,
     ),

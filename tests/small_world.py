@@ -50,6 +50,7 @@ class SmallRecording:
     name: str = "small world"
     digest: str = "small"
     synthetic: bool = True
+    most_proposals: int = 0
     provenance: dict[str, str] = field(default_factory=lambda: {"ego_status": "past_poses"})
 
     def scenes(self) -> tuple[SceneClips, ...]:

@@ -8,7 +8,9 @@ from flat_world import flat_root, flat_words
 
 from drivevlm.app import VERBS, composed, main
 from drivevlm.build import parts
+from drivevlm.build.assets import asset_folder
 from drivevlm.planner import VLMPlanner
+from drivevlm.record.run_folder import read_manifest, read_records
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
 
@@ -123,6 +125,7 @@ NO_DATA_NEEDED = [
     (["evaluate"], "did you mean eval"),
     (["eval", "oops"], "expected key=value, got 'oops'"),
     (["eval", "data.rot=x"], "data.rot is no setting"),
+    (["eval", "hydra.run.dir=x"], "hydra.run.dir=x is no setting"),
     (["eval", "data=nuscene"], "did you mean nuscenes"),
     (["eval", "prompt=plan_onyl"], "did you mean plan_only"),
     (["eval", "planner=[stopp]"], "eval: planner: 'stopp' is none"),
@@ -266,3 +269,41 @@ def test_help_shows_lines_that_work_when_pasted(capsys):
             assert example.split()[0] == "drivevlm"
     for example in VERBS["eval"].examples:
         composed(example.split()[2:])
+
+
+def test_a_run_keeps_its_own_words_and_every_start(tmp_path, capsys):
+    mine = tmp_path / "mine.jinja"
+    mine.write_text((asset_folder("prompts") / "plan_only.jinja").read_text())
+    words = ["eval", *flat_words("data.scenes=[scene-2001]", "planner=[vlm]", "page.clips=1")]
+    words += [f"prompt.name={mine}", f"out={tmp_path}/r"]
+    assert run(words, capsys)[0] == 0
+    assert run(words, capsys)[0] == 0
+    assert len(read_manifest(tmp_path / "r")["starts"]) == 2
+    mine.unlink()
+    code, out, err = run(["report", tmp_path / "r"], capsys)
+    assert (code, err) == (0, "")
+    assert "the prompt was changed" not in out
+
+
+def test_a_prompt_is_shown_with_the_memory_of_a_run(tmp_path, capsys):
+    words = flat_words("data.scenes=[scene-2001]")
+    assert (
+        run(["eval", *words, "planner=[vlm]", "page.clips=0", f"out={tmp_path}/r"], capsys)[0] == 0
+    )
+    alone = run(["prompt", "show", *words, "clip=3"], capsys)[1]
+    code, remembered, err = run(["prompt", "show", *words, "clip=3", f"run={tmp_path}/r"], capsys)
+    assert (code, err) == (0, "")
+    assert "Your last plan: not available." in alone
+    assert "Your plan of 0.5 s ago" in remembered
+    record = next(r for r in read_records(tmp_path / "r") if r.clip in remembered)
+    assert record.decision.request_digest[:16] in remembered
+
+
+def test_a_mean_picture_leaves_out_what_cannot_be_read(tmp_path, capsys):
+    root = tmp_path / "data"
+    shutil.copytree(flat_root(), root)
+    sorted((root / "samples" / "CAM_BACK").iterdir())[0].unlink()
+    words = ["eval", "data=nuscenes", f"data.root={root}", "data.version=v1.0-flat"]
+    words += ["planner=[stop]", "page.clips=0", "block.cameras=mean", f"out={tmp_path}/r"]
+    code, _, err = run(words, capsys)
+    assert (code, err) == (0, "")

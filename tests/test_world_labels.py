@@ -127,3 +127,38 @@ def test_a_turn_is_told_by_the_recorded_heading():
     decision = decision_from_truth(replace(truth, steps=steps))
     assert decision.meta is not None
     assert decision.meta.lateral is Lateral.TURN_LEFT
+
+
+def test_a_gap_is_measured_along_the_driven_path():
+    # A quarter circle of 20 m radius to the left, and a car standing at its end.
+    angles = np.linspace(0.0, np.pi / 2, 7)
+    truth = truth_with(lambda k: one_car(24.0, 20.0))
+    steps = {
+        k: replace(
+            step,
+            global_from_ego=Pose3.from_pose2(
+                Pose2(4.0 + 20 * np.sin(angles[k]), 20 - 20 * np.cos(angles[k]), angles[k])
+            ),
+        )
+        if k >= 0
+        else step
+        for k, step in truth.steps.items()
+    }
+    (found,) = decision_from_truth(replace(truth, steps=steps)).critical
+    assert found.lane is LaneRelation.EGO_LANE
+    # Six chords of the circle, less half the car (2.3 by 0.95 m) across them, and our front.
+    last_rad = np.pi / 2 - np.pi / 24
+    half_m = 2.3 * np.cos(last_rad) + 0.95 * np.sin(last_rad)
+    assert found.gap_m == pytest.approx(6 * 40 * np.sin(np.pi / 24) - half_m - 3.528, abs=0.02)
+
+
+def test_a_car_that_comes_towards_us_is_no_lead():
+    def coming(k):
+        boxes = one_car(34.0 - 2.0 * k)
+        return replace(boxes, wxyz_global=np.array([[0.0, 0.0, 0.0, 1.0]]))
+
+    decision = decision_from_truth(truth_with(coming))
+    assert decision.critical[0].lane is LaneRelation.ONCOMING
+    assert decision.critical[0].ttc_s == pytest.approx(decision.critical[0].gap_m / 8.0)
+    assert decision.meta is not None
+    assert decision.meta.longitudinal is not Longitudinal.FOLLOW_LEAD

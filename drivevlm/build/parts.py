@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from drivevlm.vlm.seam import VLM
 from drivevlm.world.clip import Clip
 from drivevlm.world.plan import Plan
 
+DECIDING = ("batch_size", "attention")
+"""Settings of a model that can change what it says and that its revision does not cover."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -46,14 +50,20 @@ class Parts:
     exchange: Exchange | None
 
     @classmethod
-    def of(cls, chosen: Chosen, say: Say) -> Parts:
-        """Open the data and read the prompt. Raises DataError, PromptError, SettingError."""
+    def of(cls, chosen: Chosen, say: Say, *, prompts: Path | None = None) -> Parts:
+        """Open the data and read the prompt. Raises DataError, PromptError, SettingError.
+
+        ``prompts`` is the folder of a run's own words, read where it is there.
+        """
         try:
             shard = Shard.parse(chosen.settings.run.shard)
         except ValueError as error:
             raise SettingError(f"run.shard: {error}") from None
         _check_horizon(chosen)
-        dialogue = Dialogue.of(chosen.prompt, switches(chosen), asset_folder("prompts"))
+        prompt, folder = chosen.prompt, asset_folder("prompts")
+        if prompts is not None and prompts.is_dir():
+            prompt, folder = replace(prompt, name=Path(prompt.name).stem), prompts
+        dialogue = Dialogue.of(prompt, switches(chosen), folder)
         recording = chosen.recording(say)
         return cls(chosen, recording, dialogue, shard, exchange(chosen, recording))
 
@@ -74,7 +84,7 @@ class Parts:
     def asking(self, vlm: VLM) -> VLMPlanner:
         """The planner that asks a VLM, whether or not the settings name it."""
         prompt = self.chosen.prompt
-        dialogue = self.dialogue.fitted(vlm, self._most_proposals())
+        dialogue = self.dialogue.fitted(vlm, self.recording.most_proposals)
         examples: Callable[[Clip], tuple[Example, ...]] = no_examples
         if dialogue.example_count:
             examples = examples_from(
@@ -82,9 +92,6 @@ class Parts:
             )
         run = self.chosen.settings.run
         return VLMPlanner("vlm", vlm, dialogue, examples, deadline_s=run.deadline_s, seed=run.seed)
-
-    def _most_proposals(self) -> int:
-        return int(getattr(self.chosen.data[1], "top_k", 0))
 
     def protocols(self) -> list[PlanningProtocol]:
         """Who scores."""
@@ -102,12 +109,20 @@ class Parts:
 
         return plan
 
+    @property
+    def fallback_words(self) -> str:
+        """The fallback, for tables."""
+        name = self.chosen.settings.fallback
+        return name if name == "stop" else f"{name}; stop where it lacks a past"
+
     def identity(self, vlm: VLM | None) -> dict[str, Any]:
         """All that decides the decisions."""
         settings = self.chosen.settings
         model = None
         if vlm is not None:
-            model = {"name": vlm.name, "revision": vlm.revision}
+            settings_now = plain(self.chosen.vlm[1])
+            deciding = {key: settings_now[key] for key in DECIDING if key in settings_now}
+            model = {"name": vlm.name, "revision": vlm.revision, **deciding}
         return {
             "data": {"name": self.recording.name, "digest": self.recording.digest},
             "prompt": {**plain(self.chosen.prompt), "digest": self.dialogue.digest},

@@ -54,6 +54,7 @@ class FramesRecording:
     """One clip per entry of ``frames.json``, its log being the scene. Nothing to score with."""
 
     synthetic = False
+    most_proposals = 0
 
     def __init__(self, config: FramesConfig) -> None:
         """Raises DataError where the list is missing or wrong."""

@@ -41,6 +41,10 @@ class Recording(Protocol):
     def provenance(self) -> Mapping[str, str]:
         """Where each prompt input comes from, by block name; recorded with every score."""
 
+    @property
+    def most_proposals(self) -> int:
+        """No clip has more proposals."""
+
     def scenes(self) -> tuple[SceneClips, ...]:
         """The chosen scenes, in a fixed order."""
 

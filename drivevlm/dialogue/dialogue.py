@@ -155,6 +155,14 @@ class Dialogue:
         """The words of each block that is shown."""
         return block_words(clip, self.words, self.blocks, self.config.images)
 
+    def save(self, folder: Path) -> None:
+        """Write the prompt file and its partials, so that a run can be read with its own words."""
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        name = f"{self.prompt.name}.jinja"
+        (folder / name).write_text((self.prompt.folder / name).read_text())
+        for part, text in self.words.parts.items():
+            (folder / part).write_text(text)
+
     def _shown(self, clip: Clip) -> Clip:
         """The clip as far as an answer can speak of it: nobody judges proposals unseen."""
         return clip if self.blocks.proposals is Switch.ON else replace(clip, proposals=None)

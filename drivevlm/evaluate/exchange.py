@@ -13,7 +13,7 @@ from PIL import Image
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.dialogue.blocks import Block
 from drivevlm.evaluate.plan_run import Exchange
-from drivevlm.world.camera import CameraSequence, Frame
+from drivevlm.world.camera import CameraSequence, Frame, FrameError
 from drivevlm.world.clip import Clip
 from drivevlm.world.ego import EgoHistory, EgoStatus
 
@@ -25,7 +25,7 @@ class Swap(str, Enum):
     """Whose content a block gets."""
 
     MEAN = "mean"  # the mean over the recording
-    SHUFFLE = "shuffle"  # any clip's of the recording
+    SHUFFLE = "shuffle"  # any other clip's of the recording
     SWAP = "swap"  # a clip's of another scene; for the command, one that was commanded otherwise
 
 
@@ -83,7 +83,7 @@ class _Exchange:
         rng = np.random.default_rng([self.seed, *block.value.encode(), *clip.token.encode()])
         for k in rng.permutation(len(self._clips)):
             scene, token = self._clips[k]
-            if swap is Swap.SWAP and scene == clip.scene:
+            if token == clip.token or (swap is Swap.SWAP and scene == clip.scene):
                 continue
             giver = self.recording.clip(token)
             if swap is Swap.SWAP and block is Block.COMMAND and _same_command(giver, clip):
@@ -121,7 +121,12 @@ def _give_mean_cameras(clip: Clip, mean: Clip) -> Clip:
     pictures = {sequence.camera.name: sequence.frames[0].source for sequence in mean.cameras}
     cameras = []
     for sequence in clip.cameras:
-        picture = pictures[sequence.camera.name]
+        picture = pictures.get(sequence.camera.name)
+        if picture is None:
+            raise DataError(
+                f"block.cameras=mean: {sequence.camera.name} of clip {clip.token} is in none of "
+                f"the {MEAN_OVER} clips that the mean is taken over"
+            )
         frames = tuple(replace(frame, source=picture) for frame in sequence.frames)
         cameras.append(CameraSequence(sequence.camera, frames))
     return replace(clip, cameras=tuple(cameras))
@@ -155,24 +160,34 @@ _HELD: dict[Block, Callable[[Clip], object]] = {
 
 
 def _mean_cameras(clips: list[Clip]) -> Clip:
-    """A clip whose every camera shows its mean newest picture, once."""
-    longest = max(clips, key=lambda clip: len(clip.cameras))
-    cameras = []
-    for sequence in longest.cameras:
-        name, size_px = sequence.camera.name, sequence.camera.size_px
-        total, seen = np.zeros((size_px[1], size_px[0], 3)), 0
-        for clip in clips:
-            for other in clip.cameras:
-                if other.camera.name == name and other.camera.size_px == size_px:
-                    total += other.frames[-1].decode()
-                    seen += 1
-        mean = np.round(total / seen).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(mean).save(buffer, format="PNG")
-        newest = sequence.frames[-1]
-        frame = Frame(newest.stamp_us, size_px, buffer.getvalue(), newest.now_from_then)
-        cameras.append(CameraSequence(sequence.camera, (frame,)))
-    return replace(longest, cameras=tuple(cameras))
+    """A clip whose every camera shows the mean of its newest pictures, once.
+
+    Missing and broken pictures are left out of the mean.
+    """
+    newest: dict[str, list[CameraSequence]] = {}
+    for clip in clips:
+        for sequence in clip.cameras:
+            newest.setdefault(sequence.camera.name, []).append(sequence)
+    cameras = tuple(_mean_picture(sequences) for sequences in newest.values())
+    return replace(clips[0], cameras=cameras, t0_us=max(clip.t0_us for clip in clips))
+
+
+def _mean_picture(sequences: list[CameraSequence]) -> CameraSequence:
+    first = sequences[0]
+    total, seen = np.zeros((*first.camera.size_px[::-1], 3)), 0
+    for sequence in sequences:
+        try:
+            if sequence.camera.size_px == first.camera.size_px:
+                total += sequence.frames[-1].decode()
+                seen += 1
+        except FrameError:
+            continue
+    if not seen:
+        raise DataError(f"block.cameras=mean: no picture of {first.camera.name} can be read")
+    buffer = io.BytesIO()
+    Image.fromarray(np.round(total / seen).astype(np.uint8)).save(buffer, format="PNG")
+    frame = replace(first.frames[-1], source=buffer.getvalue())
+    return CameraSequence(first.camera, (frame,))
 
 
 def _mean_ego(clips: list[Clip]) -> Clip:

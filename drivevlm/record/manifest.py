@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def manifest(*, identity: Mapping[str, Any], now: datetime, command: Sequence[str]) -> Json:
-    """The content of ``run.json``.
+    """The content of ``run.json``. Every further start of the run adds one to its ``starts``.
 
     Args:
         identity: All that decides the decisions: configuration, data digest, prompt digest, model
@@ -41,10 +41,14 @@ def manifest(*, identity: Mapping[str, Any], now: datetime, command: Sequence[st
         "format": FORMAT,
         "identity": dict(identity),
         "config_digest": digest_of(identity),
-        "started": now.isoformat(timespec="seconds"),
-        "command": list(command),
-        "git": git_state(Path(__file__).parent),
-        "environment": environment(),
+        "starts": [
+            {
+                "started": now.isoformat(timespec="seconds"),
+                "command": list(command),
+                "git": git_state(Path(__file__).parent),
+                "environment": environment(),
+            }
+        ],
     }
 
 
@@ -84,4 +88,13 @@ def environment() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": packages,
+        "gpu": _gpu(),
     }
+
+
+def _gpu() -> str | None:
+    """The GPU at hand, where a model has woken torch; None without one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())

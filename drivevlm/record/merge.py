@@ -43,7 +43,12 @@ def merge_runs(parts: Sequence[Path], out: Path) -> Path:
     if missing:
         raise RecordError(f"parts {', '.join(missing)} are missing: name all {count} of them")
     identity = {**first["identity"], "shard": "0/1"}
-    whole = {**first, "identity": identity, "config_digest": digest_of(identity)}
+    whole = {
+        **first,
+        "identity": identity,
+        "config_digest": digest_of(identity),
+        "starts": [start for part in manifests.values() for start in part.get("starts", [])],
+    }
     with RunFolder(out, whole) as run:
         for part in shards.values():
             for record in read_records(part):

@@ -105,7 +105,8 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        manifest: What ``run.json`` says. Its ``identity`` decides whether a folder is this run's.
+        manifest: What ``run.json`` says. Its ``identity`` decides whether a folder is this run's;
+            its ``starts`` are added to those of a run that goes on.
     """
 
     path: Path
@@ -163,13 +164,17 @@ class RunFolder:
                 raise RecordError(f"{self.path} holds records but no run.json: it is no run folder")
             write_atomically(self.path / "run.json", json.dumps(self.manifest, indent=1) + "\n")
             return
-        there = read_manifest(self.path)["identity"]
+        begun = read_manifest(self.path)
+        there = begun["identity"]
         mine = json.loads(json.dumps(self.manifest["identity"]))
         if there != mine:
             raise RecordError(
                 f"{self.path} holds another run ({difference(there, mine)}): "
                 "choose another out=, or call it with the same settings to resume it"
             )
+        starts = [*begun.get("starts", []), *self.manifest.get("starts", [])]
+        again = json.dumps({**begun, "starts": starts}, indent=1)
+        write_atomically(self.path / "run.json", again + "\n")
 
     def _open(self) -> None:
         path = self.path / "records.jsonl"

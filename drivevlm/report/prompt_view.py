@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
 from drivevlm.report.results import DASH
@@ -189,3 +191,22 @@ def write_images(request: Request, folder: Path) -> tuple[Path, ...]:
         Image.fromarray(image.image_rgb).save(path)
         paths.append(path)
     return tuple(paths)
+
+
+class BlockTable:
+    """The blocks of a prompt: how each is set, its tokens, and where its content comes from.
+
+    Args:
+        blocks: By name: setting, tokens of its words (None where it is off), source.
+    """
+
+    def __init__(self, blocks: Mapping[str, tuple[str, int | None, str]]) -> None:
+        self._blocks = blocks
+
+    def __rich__(self) -> Table:
+        """As a table of one row per block."""
+        table = Table("block", "setting", "tokens", "source", box=SIMPLE_HEAD, pad_edge=False)
+        table.columns[2].justify = "right"
+        for name, (setting, tokens, source) in self._blocks.items():
+            table.add_row(name, setting, DASH if tokens is None else str(tokens), Text(source))
+        return table

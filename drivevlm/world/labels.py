@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,6 +37,10 @@ LEAD_M = 40.0
 """An object ahead in the ego's lane is a lead up to this gap."""
 LEADS_NOBODY = ("barrier", "traffic_cone")
 CROSSING_RAD = np.pi / 4
+MOVING_MPS = 0.5
+"""Slower objects have no direction of travel: they neither cross nor come towards us."""
+BEYOND_M = 60.0
+"""Beyond its end the driven path is taken to go straight on for this far."""
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
 """Gaps that close more slowly than this are said not to close."""
@@ -168,15 +173,16 @@ def _speed_mps(truth: Truth, plan: Plan) -> float:
 def _critical(
     named: dict[str, Box3], plan: Plan, *, speed_mps: float
 ) -> tuple[CriticalObject, ...]:
+    path = _long_path(plan)
     found = []
     for name, box in named.items():
-        lane = _lane_relation(box, plan)
+        place = _place_on_path(box, path)
+        lane = _lane_relation(box, place)
         if lane is LaneRelation.OFF_ROAD or box.center_ego_m[0] < 0:
             continue
-        gap_m = max(0.0, float(box.corners_ego_m()[:, 0].min()) - FRONT_M)
-        ahead_mps = 0.0 if box.velocity_ego_mps is None else float(box.velocity_ego_mps[0])
-        closing_mps = speed_mps - ahead_mps
-        closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
+        gap_m = max(0.0, place.ahead_m - place.half_length_m - FRONT_M)
+        closing_mps = speed_mps - place.speed_mps
+        closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING, LaneRelation.ONCOMING)
         ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
         if ttc_s is not None and ttc_s > LONGEST_TTC_S:
             ttc_s = None
@@ -186,36 +192,69 @@ def _critical(
     return tuple(found[:MOST_CRITICAL])
 
 
-def _lane_relation(box: Box3, plan: Plan) -> LaneRelation:
-    """By distance from the driven path (today's heading where the path is too short)."""
+def _long_path(plan: Plan) -> Floats:
+    """(T + 2, 2) the driven path from here, and straight on beyond its end.
+
+    So a lead stays a lead while we wait.
+    """
     path = np.vstack([[0.0, 0.0], plan.xy_ego_m])
-    yaw = np.concatenate([[0.0], plan.headings_ego_rad()])
-    # Beyond its end the path goes on straight, so that a lead stays a lead while we wait.
-    path = np.vstack([path, path[-1] + 60.0 * np.array([np.cos(yaw[-1]), np.sin(yaw[-1])])])
-    aside_m, heading_rad = _offset_from_path(box.center_ego_m[:2], path)
-    turn = abs(float(wrap_rad(box.yaw_ego_rad - heading_rad)))
-    speed = 0.0 if box.velocity_ego_mps is None else float(np.hypot(*box.velocity_ego_mps))
-    moving = speed > 0.5
-    if abs(aside_m) > NEXT_LANE_M:
-        return LaneRelation.OFF_ROAD
-    if moving and CROSSING_RAD < turn < np.pi - CROSSING_RAD:
-        return LaneRelation.CROSSING
-    if abs(aside_m) <= HALF_LANE_M:
-        return LaneRelation.EGO_LANE
-    if moving and turn >= np.pi - CROSSING_RAD:
-        return LaneRelation.ONCOMING
-    return LaneRelation.LEFT_LANE if aside_m > 0 else LaneRelation.RIGHT_LANE
+    yaw = float(plan.headings_ego_rad()[-1])
+    return np.vstack([path, path[-1] + BEYOND_M * np.array([np.cos(yaw), np.sin(yaw)])])
 
 
-def _offset_from_path(xy_m: Floats, path: Floats) -> tuple[float, float]:
-    """Signed distance (left positive) from a polyline, and the heading of its nearest segment."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an object is relative to a path.
+
+    Attributes:
+        ahead_m: Length of the path from here to its nearest point to the object's centre.
+        aside_m: Distance of the centre from there, left positive.
+        turn_rad: Between the path's heading there and the object's, 0 to pi.
+        half_length_m: Of the object, along the path.
+        speed_mps: Of the object, along the path.
+    """
+
+    ahead_m: float
+    aside_m: float
+    turn_rad: float
+    half_length_m: float
+    speed_mps: float
+
+
+def _place_on_path(box: Box3, path: Floats) -> _Place:
     start, step = path[:-1], np.diff(path, axis=0)
-    length2 = np.maximum((step**2).sum(axis=1), 1e-12)
-    along = np.clip(((xy_m - start) * step).sum(axis=1) / length2, 0.0, 1.0)
-    off = xy_m - (start + along[:, None] * step)
-    k = int(np.argmin((off**2).sum(axis=1)))
-    side = step[k, 0] * off[k, 1] - step[k, 1] * off[k, 0]
-    return float(np.copysign(np.hypot(*off[k]), side)), float(np.arctan2(step[k, 1], step[k, 0]))
+    length_m = np.linalg.norm(step, axis=1)
+    xy_m = box.center_ego_m[:2]
+    share = ((xy_m - start) * step).sum(axis=1) / np.maximum(length_m**2, 1e-12)
+    off_m = xy_m - (start + np.clip(share, 0.0, 1.0)[:, None] * step)
+    k = int(np.argmin((off_m**2).sum(axis=1)))
+    side = step[k, 0] * off_m[k, 1] - step[k, 1] * off_m[k, 0]
+    heading_rad = float(np.arctan2(step[k, 1], step[k, 0]))
+    turn_rad = abs(float(wrap_rad(box.yaw_ego_rad - heading_rad)))
+    length, width = (float(v) for v in box.size_lwh_m[:2])
+    along = np.array([np.cos(heading_rad), np.sin(heading_rad)])
+    velocity = np.zeros(2) if box.velocity_ego_mps is None else box.velocity_ego_mps
+    return _Place(
+        ahead_m=float(length_m[:k].sum() + np.clip(share[k], 0.0, 1.0) * length_m[k]),
+        aside_m=float(np.copysign(np.hypot(*off_m[k]), side)),
+        turn_rad=turn_rad,
+        half_length_m=(abs(np.cos(turn_rad)) * length + abs(np.sin(turn_rad)) * width) / 2,
+        speed_mps=float(velocity @ along),
+    )
+
+
+def _lane_relation(box: Box3, place: _Place) -> LaneRelation:
+    velocity = box.velocity_ego_mps
+    moving = velocity is not None and float(np.hypot(*velocity)) > MOVING_MPS
+    if abs(place.aside_m) > NEXT_LANE_M:
+        return LaneRelation.OFF_ROAD
+    if moving and CROSSING_RAD < place.turn_rad < np.pi - CROSSING_RAD:
+        return LaneRelation.CROSSING
+    if moving and place.turn_rad >= np.pi - CROSSING_RAD:
+        return LaneRelation.ONCOMING
+    if abs(place.aside_m) <= HALF_LANE_M:
+        return LaneRelation.EGO_LANE
+    return LaneRelation.LEFT_LANE if place.aside_m > 0 else LaneRelation.RIGHT_LANE
 
 
 _TURNS = {

@@ -99,6 +99,11 @@ class NuScenesRecording:
         return all("synthetic" in text for text in words)
 
     @property
+    def most_proposals(self) -> int:
+        """``top_k``, where there is a source of proposals."""
+        return 0 if self._config.proposals == "none" else self._config.top_k
+
+    @property
     def provenance(self) -> Mapping[str, str]:
         """Where each prompt input comes from."""
         return {

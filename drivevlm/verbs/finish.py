@@ -1,0 +1,192 @@
+"""From records to what a user looks at: the table, results.json and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from drivevlm.build.parts import Parts
+from drivevlm.evaluate.replay import shown_clip
+from drivevlm.evaluate.score_run import RunScores, score_run
+from drivevlm.planner import VLMPlanner
+from drivevlm.record.run_folder import Key, Record, read_manifest, write_atomically
+from drivevlm.report.page import write_page
+from drivevlm.report.prompt_view import as_words
+from drivevlm.report.table import ResultsTable
+from drivevlm.report.view import ClipView
+from drivevlm.verbs.progress import bars
+from drivevlm.vlm.recorded import RecordedVLM
+from drivevlm.world.camera import FrameError
+from drivevlm.world.clip import Clip
+from drivevlm.world.sets import Provenance
+
+LEAKING = [source.value for source in Provenance if source.leaks]
+
+
+def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Console) -> Path:
+    """Score, print the table, write results.json and the page; returns what was written last."""
+    settings = parts.chosen.settings
+    scenes = parts.shard.of(parts.recording.scenes())
+    with bars(console) as report:
+        scores = score_run(
+            parts.recording,
+            records,
+            scenes=scenes,
+            planners=settings.planner,
+            protocols=parts.protocols(),
+            fallback=parts.fallback(),
+            seed=settings.run.seed,
+            progress=report,
+        )
+    facts = read_manifest(out)
+    results = results_of(parts, scores, facts)
+    names = facts["identity"]["planners"]
+    wanted = [(name, token) for name in names for scene in scenes for token in scene.tokens]
+    made = sum(key in records for key in wanted)
+    results["decisions"] = {"made": made, "wanted": len(wanted)}
+    write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
+    console.print(ResultsTable(results))
+    if made < len(wanted):
+        console.print(f"not finished: {made} of {len(wanted)} decisions are made")
+    if not settings.page.clips:
+        return out / "results.json"
+    same_words = facts["identity"]["prompt"]["digest"] == parts.dialogue.digest
+    if not same_words:
+        console.print("the prompt was changed since the run: the page shows no request")
+    views = _views(parts, records, scores, same_words)
+    page = write_page(
+        out / "report.html",
+        title=f"{parts.recording.name}: {settings.planner[0]}",
+        facts=_page_facts(facts),
+        results=results,
+        views=views,
+        limit=settings.page.clips,
+        sorted_by=scores.sort_by,
+    )
+    console.print(f"page: {page}", markup=False, soft_wrap=True)
+    return page
+
+
+def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The object of results.json."""
+    recording, identity = parts.recording, facts["identity"]
+    model = identity["models"]["vlm"]
+    planners = {}
+    for name, figures in scores.by_planner.items():
+        asks = name == "vlm"
+        label = f"vlm {model['name']}" if asks and model else name
+        untrained = asks and bool(model) and model["name"] == "untrained"
+        planners[name] = {
+            "label": label,
+            "untrained": untrained,
+            "model": model if asks else None,
+            **figures,
+        }
+    provenance = dict(recording.provenance)
+    hidden = [name for name, shown in identity["blocks"].items() if shown in ("off", "blank")]
+    leaks = [
+        f"{name}: {source}"
+        for name, source in provenance.items()
+        if source in LEAKING and name not in hidden
+    ]
+    return {
+        "format": 1,
+        "synthetic": recording.synthetic,
+        "data": {
+            "name": recording.name,
+            "digest": recording.digest,
+            "clips": scores.clips,
+            "scenes": scores.scenes,
+            "provenance": provenance,
+        },
+        "leaks": leaks,
+        "prompt": {"name": parts.chosen.prompt.name, "digest": identity["prompt"]["digest"]},
+        "blocks": identity["blocks"],
+        "fallback": parts.fallback_words,
+        "planners": planners,
+    }
+
+
+def _page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What stands at the head of a page. A run that was resumed names every commit and machine."""
+    starts, identity = facts["starts"], facts["identity"]
+    model = identity["models"]["vlm"]
+
+    def each(words: Callable[[Mapping[str, Any]], str]) -> str:
+        return "; ".join(dict.fromkeys(words(start) for start in starts))
+
+    return {
+        "command": each(lambda start: " ".join(start["command"])),
+        "started": ", ".join(start["started"] for start in starts),
+        "commit": each(lambda start: commit_words(start["git"])),
+        "configuration": facts["config_digest"],
+        "data": f"{identity['data']['name']} ({identity['data']['digest'][:12]})",
+        "prompt": f"{identity['prompt']['name']} ({identity['prompt']['digest'][:12]})",
+        "model": f"{model['name']} ({model['revision'][:24]})" if model else "none",
+        "blocks": ", ".join(f"{k} {v}" for k, v in identity["blocks"].items()),
+        "shard": identity["shard"],
+        "machine": each(lambda start: _machine(start["environment"])),
+        "packages": each(
+            lambda start: ", ".join(f"{k} {v}" for k, v in start["environment"]["packages"].items())
+        ),
+    }
+
+
+def commit_words(git: Mapping[str, Any]) -> str:
+    """A commit, and whether anything was changed since."""
+    commit = git["commit"] or "not in a checkout"
+    return f"{commit}{' + uncommitted changes' if git['dirty'] else ''}"
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    parts = [f"Python {environment['python']}", environment["platform"], environment["gpu"]]
+    return ", ".join(part for part in parts if part)
+
+
+def _views(
+    parts: Parts, records: Mapping[Key, Record], scores: RunScores, same_words: bool
+) -> Iterator[ClipView]:
+    """The worst clips, worst first; pictures are read one clip at a time."""
+    settings = parts.chosen.settings
+    main, scenes = settings.planner[0], parts.recording.scenes()
+    planner: VLMPlanner | None = None
+    if main == "vlm":
+        planner = parts.asking(RecordedVLM({}, name="", revision=""))
+
+    def badness(token: str) -> tuple[bool, float]:
+        value = scores.by_clip[token].get(main, {}).get(scores.sort_by)
+        return value is None, -(value or 0.0)
+
+    for token in sorted(scores.by_clip, key=badness)[: settings.page.clips]:
+        decisions = {
+            name: records[name, token].decision
+            for name in settings.planner
+            if (name, token) in records
+        }
+        clip, prompt = parts.recording.clip(token), ""
+        if planner is not None:
+            clip = shown_clip(
+                parts.recording, planner, records, scenes, token, exchange=parts.exchange
+            )
+            prompt = _asked(planner, clip) if same_words else ""
+        truth = parts.recording.truth(token)
+        yield ClipView(
+            clip,
+            None if truth is None else parts.recording.with_map(truth),
+            decisions,
+            scores.by_clip[token].get(main, {}).get(scores.sort_by),
+            prompt,
+            scores.by_clip[token],
+        )
+
+
+def _asked(planner: VLMPlanner, clip: Clip) -> str:
+    """The request in words; empty where an image is missing, since nothing was asked then."""
+    try:
+        return as_words(planner.dialogue.ask(clip, planner.examples(clip)))
+    except FrameError:
+        return ""
