@@ -45,6 +45,13 @@ def test_what_supports_no_claim_says_so_beside_the_numbers():
     assert not any(word in " ".join(remarks(plain)) for word in ("synthetic", "untrained"))
 
 
+def test_a_run_that_scores_no_plan_says_so_and_nothing_of_strict_and_lenient():
+    unscored = {**results(), "planners": {"vlm": {"label": "vlm", "protocols": {}}}}
+    said = " ".join(remarks(unscored))
+    assert "No plan is scored" in said
+    assert "Strict" not in said
+
+
 def test_missing_is_a_dash_and_not_zero():
     silent = [row for row in score_rows(results()) if row.planner == "silent"]
     assert [row.l2_m for row in silent] == [(DASH,) * 4]

@@ -271,11 +271,14 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
         lines.append(
             f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
         )
-    fallback = words(results, "fallback") or "stop"
-    lines.append(
-        f"Strict: a failed answer counts as the fallback plan ({fallback}). "
-        "Lenient: it is left out. Protocols do not compare."
-    )
+    if score_rows(results):
+        fallback = words(results, "fallback") or "stop"
+        lines.append(
+            f"Strict: a failed answer counts as the fallback plan ({fallback}). "
+            "Lenient: it is left out. Protocols do not compare."
+        )
+    else:
+        lines.append("No plan is scored: there is no recorded future, or no protocol was asked for")
     return (*lines, *_notes(branch(results, "planners")))
 
 
