@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ from rich.console import Console
 from drivevlm import __version__, verbs
 from drivevlm.build.assets import asset_folder
 from drivevlm.build.settings import SettingError, plain
-from drivevlm.build.table import Settings, group_defaults
+from drivevlm.build.table import CHOICES, Settings, group_defaults, settings_class
 from drivevlm.record.run_folder import RecordError, read_manifest
 
 Words = Sequence[str]
@@ -48,10 +49,9 @@ def main(arguments: Words | None = None) -> int:
     name, rest = _verb(words)
     if name is None:
         return _overview(words)
-    if {"--help", "-h"} & set(rest):
-        _help(name)
-        return 0
     try:
+        if {"--help", "-h"} & set(rest):
+            return _help(name, rest)
         return VERBS[name].run(rest)
     except BrokenPipeError:
         # Whoever read along (a pager, head) has seen enough.
@@ -104,6 +104,8 @@ def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str
     OmegaConf.set_struct(saved, True)
     for word in overrides:
         key, _, value = word.partition("=")
+        if key == "out":
+            raise SettingError(f"a report is written into its run's folder, {run}")
         if key in GROUPS:
             raise SettingError(f"{key} was chosen when {run} was made; a report cannot change it")
         try:
@@ -187,19 +189,33 @@ def _overview(words: list[str]) -> int:
     return 0 if asked else 2
 
 
-def _help(name: str) -> None:
+def _help(name: str, words: Words) -> int:
+    """Examples, and the settings of the groups that the words choose."""
     verb = VERBS[name]
     print(f"drivevlm {name}: {verb.summary}\n")
     for example in verb.examples:
         print(f"    {example}")
     if not verb.settings:
-        return
-    values, _ = composed([])
-    print("\nGroups, chosen by GROUP=NAME:\n")
+        return 0
+    chosen = [word for word in words if word.partition("=")[0] in GROUPS]
+    values, groups = composed(chosen)
+    print("\nGroups, chosen by GROUP=NAME; name one before --help to see its settings:\n")
     for group in GROUPS:
-        print(f"  {group:<8} {', '.join(_members(group))}")
+        print(f"  {group:<8} {', '.join(_members(group))} (here: {groups[group]})")
+    print("\nChoices:\n")
+    for setting, choices in CHOICES.items():
+        print(f"  {setting:<16} {', '.join(choices)}")
     print("\nSettings and their defaults, changed by KEY=VALUE (lists: KEY=[a,b]):\n")
     print("  " + OmegaConf.to_yaml(OmegaConf.create(values)).replace("\n", "\n  ").rstrip())
+    for group in ("data", "vlm"):
+        print(f"\n{group}={groups[group]}: {_described(settings_class(group, groups[group]))}")
+    return 0
+
+
+def _described(settings: type) -> str:
+    """What a config class says of its fields."""
+    head, _, fields = (inspect.getdoc(settings) or "").partition("Attributes:\n")
+    return f"{head.strip()}\n\n{fields.rstrip()}"
 
 
 def _eval(words: list[str]) -> int:

@@ -128,7 +128,7 @@ class Baseline:
 
 def _status(clip: Clip) -> EgoStatus:
     if clip.status is None:
-        raise NoPastError("the ego status needs two past poses")
+        raise NoPastError("no ego status is known: it needs two past poses, or a fresh CAN message")
     return clip.status
 
 

@@ -70,7 +70,7 @@ def results() -> dict[str, Any]:
                     "rate": 0.712,
                     "judged": 117,
                     "total": 120,
-                    "constant": {"decision": "follow_lead / keep_lane", "rate": 0.641},
+                    "own_constant": {"decision": "follow_lead / keep_lane", "rate": 0.641},
                 },
                 "detection": {"kept_precision": 0.81, "added": 14, "recall": None},
                 "tokens": {"prompt_mean": 3120.4, "reply_mean": 188.2, "n": 117},

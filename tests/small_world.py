@@ -51,6 +51,7 @@ class SmallRecording:
     digest: str = "small"
     synthetic: bool = True
     most_proposals: int = 0
+    cameras: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=lambda: {"ego_status": "past_poses"})
 
     def scenes(self) -> tuple[SceneClips, ...]:

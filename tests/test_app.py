@@ -51,10 +51,12 @@ def test_a_report_is_made_again_from_the_folder_alone(tmp_path, capsys):
     assert code == 0
     assert out.rstrip().splitlines()[-1] == f"{tmp_path}/r/report.html"
     assert results(tmp_path / "r") == before
-    code, _, err = run(["report", tmp_path / "r", "page.clip=1"], capsys)
-    assert (code, "page.clips" in err) == (2, True)
+    for wrong, said in (("page.clip=1", "page.clips"), ("out=elsewhere", "run's folder")):
+        code, _, err = run(["report", tmp_path / "r", wrong], capsys)
+        assert (code, said in err) == (2, True)
 
 
+@pytest.mark.part
 def test_parts_merge_into_the_numbers_of_the_whole(tmp_path, capsys):
     for i in range(2):
         words = [*flat_words(*BASELINES), f"run.shard={i}/2", f"out={tmp_path}/p{i}"]
@@ -93,6 +95,7 @@ def test_a_prompt_is_shown_and_its_pictures_are_written(tmp_path, capsys):
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 6
 
 
+@pytest.mark.part
 def test_images_without_poses_go_through_prompt_show_and_a_model(tmp_path, capsys):
     words = ["data=frames", f"data.root={reference('drivelm_real')}"]
     code, out, err = run(["prompt", "show", *words, "clip=2"], capsys)
@@ -106,6 +109,7 @@ def test_images_without_poses_go_through_prompt_show_and_a_model(tmp_path, capsy
     assert vlm["protocols"] == {}  # nothing to score with is not a score of 0
 
 
+@pytest.mark.part
 def test_a_broken_image_fails_those_who_read_it_and_the_run_goes_on(tmp_path, capsys):
     root = tmp_path / "data"
     shutil.copytree(flat_root(), root)
@@ -143,6 +147,7 @@ NO_DATA_NEEDED = [
     (["eval", "data=nuscenes"], "data.root is not set"),
     (["eval", "data=nuscenes", "data.root=/nowhere"], "/nowhere"),
     (["report"], "expected a run folder"),
+    (["eval", "prompt.images.cameras=[CAM_FRONT,CAM_BCK]"], "there is no camera CAM_BCK"),
     (["report", "/nowhere"], "no run folder"),
     (["merge", "out=/nowhere"], "expected out=FOLDER and the parts"),
 ]
@@ -267,6 +272,10 @@ def test_help_shows_lines_that_work_when_pasted(capsys):
         for example in verb.examples:
             assert example in out
             assert example.split()[0] == "drivevlm"
+    code, out, _ = run(["eval", "data=nuscenes", "vlm=hf", "--help"], capsys)
+    assert code == 0
+    for word in ("can_bus", "gt_future", "quantisation", "ego_extrapolate", "uniad_stp3"):
+        assert word in out
     for example in VERBS["eval"].examples:
         composed(example.split()[2:])
 

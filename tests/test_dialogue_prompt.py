@@ -110,6 +110,12 @@ def test_a_block_that_is_off_is_absent_and_one_that_is_blank_says_so():
     assert "grey" in user_words(full_clip(), BlockConfig(cameras=Switch.BLANK))
 
 
+def test_who_gets_no_pictures_is_not_told_that_it_sees_any():
+    blind = shown(dialogue(blocks=BlockConfig(cameras=Switch.OFF)).ask(full_clip()))
+    assert "picture" not in blind
+    assert "camera" not in blind.lower()
+
+
 def test_a_missing_input_reads_like_a_blank_one_and_never_as_zeros():
     empty = replace(
         full_clip(), status=None, history=None, summary=None, proposals=None, prior=None,

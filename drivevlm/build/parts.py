@@ -65,6 +65,7 @@ class Parts:
             prompt, folder = replace(prompt, name=Path(prompt.name).stem), prompts
         dialogue = Dialogue.of(prompt, switches(chosen), folder)
         recording = chosen.recording(say)
+        _check_cameras(chosen, recording)
         return cls(chosen, recording, dialogue, shard, exchange(chosen, recording))
 
     def planners(self, vlm: VLM | None) -> list[Planner]:
@@ -146,6 +147,18 @@ def _check_horizon(chosen: Chosen) -> None:
             f"prompt.steps={prompt.steps} prompt.dt_s={prompt.dt_s:g}: {error}; change them, or "
             "take no protocol (protocol=[])"
         ) from None
+
+
+def _check_cameras(chosen: Chosen, recording: Recording) -> None:
+    """A camera may drop out of a clip; one that the recording never has was misspelt."""
+    images = chosen.prompt.images
+    for setting, names in (("cameras", images.cameras), ("fovea", images.fovea)):
+        unknown = [name for name in names if name not in recording.cameras]
+        if unknown:
+            raise SettingError(
+                f"prompt.images.{setting}: there is no camera {unknown[0]}, "
+                f"{recording.name} has {', '.join(recording.cameras) or 'none'}"
+            )
 
 
 def needs_model(planners: Sequence[str]) -> bool:

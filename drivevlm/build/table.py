@@ -17,7 +17,9 @@ from drivevlm.data.frames import FramesConfig, FramesRecording
 from drivevlm.data.nuscenes.config import NuScenesConfig
 from drivevlm.data.nuscenes.recording import NuScenesRecording
 from drivevlm.data.recording import Recording
+from drivevlm.dialogue.config import CODECS
 from drivevlm.dialogue.dialogue import PromptConfig
+from drivevlm.dialogue.sections import SectionName
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.replay import recorded_replies
 from drivevlm.record.run_folder import read_manifest, read_records
@@ -143,6 +145,8 @@ def open_recorded(config: RecordedConfig, say: Say) -> VLM:
     folder = Path(config.run)
     model = read_manifest(folder)["identity"]["models"].get("vlm") or {}
     replies = recorded_replies(read_records(folder))
+    if not replies:
+        raise SettingError(f"vlm.run={config.run} holds no reply of a model: choose another run")
     name, revision = str(model.get("name", "recorded")), str(model.get("revision", ""))
     return RecordedVLM(replies, name=name, revision=revision)
 
@@ -274,6 +278,22 @@ def _all_known(what: str, names: tuple[str, ...], known: Any) -> None:
     if unknown or len(set(names)) < len(names):
         wrong = f"{unknown[0]!r} is none" if unknown else f"{names} names one twice"
         raise ValueError(f"{what}: {wrong}; there are {', '.join(known)}")
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "planner": PLANNERS,
+    "protocol": tuple(PROTOCOLS),
+    "fallback": tuple(MOTIONS),
+    "block.NAME": tuple(setting.value for setting in BlockSetting),
+    "prompt.codec": tuple(CODECS),
+    "prompt.sections": tuple(section.value for section in SectionName),
+}
+"""Settings that take one or more of a closed set of words."""
+
+
+def settings_class(group: str, member: str) -> type:
+    """The config class of a member of ``data`` or ``vlm``."""
+    return (DATA if group == "data" else MODELS)[member].settings
 
 
 def group_defaults() -> dict[str, dict[str, Any]]:

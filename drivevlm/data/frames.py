@@ -81,6 +81,12 @@ class FramesRecording:
         text = json.dumps([entries, self._config.cameras, self._config.frames])
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @cached_property
+    def cameras(self) -> tuple[str, ...]:
+        """The chosen cameras, else every one that an entry has."""
+        there = sorted({name for entry in self._entries for name in entry.cameras})
+        return self._config.cameras or tuple(there)
+
     @property
     def provenance(self) -> Mapping[str, str]:
         """Images only."""

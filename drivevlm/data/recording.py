@@ -42,6 +42,10 @@ class Recording(Protocol):
         """Where each prompt input comes from, by block name; recorded with every score."""
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that clips may have."""
+
+    @property
     def most_proposals(self) -> int:
         """No clip has more proposals."""
 

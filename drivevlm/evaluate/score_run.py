@@ -15,7 +15,7 @@ from drivevlm.metrics.consistency import consistency
 from drivevlm.metrics.detection import DetectionCounts, detection_counts, detection_figures
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.metrics.planning import PlanningProtocol, Prepared
-from drivevlm.metrics.score import COLUMNS, SampleScore, clip_values
+from drivevlm.metrics.score import COLUMNS, SampleScore, clip_values, known_columns
 from drivevlm.record.run_folder import Key, Record
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
@@ -161,7 +161,9 @@ def _shown(protocol: PlanningProtocol, score: SampleScore | None) -> dict[str, f
     if score is None:
         return dict.fromkeys(names)
     values = clip_values([score], protocol.rule.averaging)[0]
-    return dict(zip(names, (float(v) for v in values), strict=True))
+    known = known_columns([score])
+    shown = [float(v) if k else None for v, k in zip(values, known, strict=True)]
+    return dict(zip(names, shown, strict=True))
 
 
 def _tokens(decisions: Sequence[Decision]) -> Json | None:

@@ -145,6 +145,16 @@ def clip_values(scores: Sequence[SampleScore], averaging: Averaging) -> Floats:
     return np.concatenate([_at_horizons(s, averaging) for s in (distance_m, collision)], axis=1)
 
 
+def known_columns(scores: Sequence[SampleScore]) -> Bools:
+    """(8,) which columns of ``clip_values`` rest on a recorded step of at least one clip.
+
+    Where no clip was recorded that far, a mean of zeros would read like a measurement.
+    """
+    recorded = np.any([score.recorded for score in scores], axis=0) if scores else np.zeros(0)
+    at = [bool(recorded[round(h / STEP_S) - 1 : round(h / STEP_S)].any()) for h in HORIZONS_S]
+    return np.array([*at, all(at)] * 2)
+
+
 def _at_horizons(steps: Floats, averaging: Averaging) -> Floats:
     """(C, 4) from (C, T): at 1, 2 and 3 s, and the mean of these."""
     columns = []
@@ -187,9 +197,11 @@ def summary(
 
 def _means(scores: Sequence[SampleScore], averaging: Averaging, seed: int) -> Means:
     values = clip_values(scores, averaging)
-    means = list(values.mean(axis=0)) if scores else [None] * values.shape[1]
+    known = known_columns(scores)
+    means = values.mean(axis=0) if scores else np.zeros(len(known))
     intervals = mean_intervals(values, [score.scene for score in scores], seed=seed)
-    named = [None if mean is None else float(mean) for mean in means]
+    intervals = tuple(i if k else None for i, k in zip(intervals, known, strict=True))
+    named = [float(mean) if k else None for mean, k in zip(means, known, strict=True)]
     half = len(COLUMNS)
     return Means(
         len(scores),

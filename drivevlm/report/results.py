@@ -183,7 +183,7 @@ def answer_rows(results: Mapping[str, object]) -> tuple[AnswerRow, ...]:
                 ),
                 kinds=", ".join(f"{shown(number(kinds, k), 0)} {k}" for k in kinds if kinds[k]),
                 consistency=_share(branch(planner, "consistency"), counts=True),
-                constant=_share(branch(planner, "consistency", "constant"), counts=False),
+                constant=_share(branch(planner, "consistency", "own_constant"), counts=False),
                 tokens=_pair(planner, "tokens", ("prompt_mean", "reply_mean")),
                 ms=_pair(planner, "ms", ("mean", "p50", "p95")),
             )

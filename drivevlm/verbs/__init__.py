@@ -33,7 +33,7 @@ from drivevlm.record.run_folder import (
     write_atomically,
 )
 from drivevlm.report.prompt_view import BlockTable, PromptView, write_images
-from drivevlm.verbs.finish import commit_words, finish
+from drivevlm.verbs.finish import commit_words, finish, source_words
 from drivevlm.verbs.progress import bars
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
@@ -207,7 +207,7 @@ def show_prompt(
                     block.value: (
                         getattr(chosen.settings.block, block.value).value,
                         vlm.count_tokens(words[block]) if block in words else None,
-                        parts.recording.provenance.get(block.value, "memory"),
+                        source_words(parts.recording.provenance.get(block.value, "memory")),
                     )
                     for block in Block
                 }

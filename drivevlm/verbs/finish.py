@@ -49,16 +49,31 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
     made = sum(key in records for key in wanted)
     results["decisions"] = {"made": made, "wanted": len(wanted)}
     write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
+    written = out / "results.json"
+    if settings.page.clips:
+        written = _write_page(out, parts, records, scores, results)
+    # Files first: whoever pipes the table into a pager may leave before its end.
     console.print(ResultsTable(results))
     if made < len(wanted):
         console.print(f"not finished: {made} of {len(wanted)} decisions are made")
-    if not settings.page.clips:
-        return out / "results.json"
-    same_words = facts["identity"]["prompt"]["digest"] == parts.dialogue.digest
-    if not same_words:
+    if facts["identity"]["prompt"]["digest"] != parts.dialogue.digest:
         console.print("the prompt was changed since the run: the page shows no request")
+    if settings.page.clips:
+        console.print(f"page: {written}", markup=False, soft_wrap=True)
+    return written
+
+
+def _write_page(
+    out: Path,
+    parts: Parts,
+    records: Mapping[Key, Record],
+    scores: RunScores,
+    results: Mapping[str, Any],
+) -> Path:
+    settings, facts = parts.chosen.settings, read_manifest(out)
+    same_words = facts["identity"]["prompt"]["digest"] == parts.dialogue.digest
     views = _views(parts, records, scores, same_words)
-    page = write_page(
+    return write_page(
         out / "report.html",
         title=f"{parts.recording.name}: {settings.planner[0]}",
         facts=_page_facts(facts),
@@ -67,8 +82,6 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
         limit=settings.page.clips,
         sorted_by=scores.sort_by,
     )
-    console.print(f"page: {page}", markup=False, soft_wrap=True)
-    return page
 
 
 def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +126,7 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
 
 def _page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     """What stands at the head of a page. A run that was resumed names every commit and machine."""
-    starts, identity = facts["starts"], facts["identity"]
+    starts, identity = facts.get("starts", []), facts["identity"]
     model = identity["models"]["vlm"]
 
     def each(words: Callable[[Mapping[str, Any]], str]) -> str:
@@ -134,6 +147,11 @@ def _page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
             lambda start: ", ".join(f"{k} {v}" for k, v in start["environment"]["packages"].items())
         ),
     }
+
+
+def source_words(source: str) -> str:
+    """Where an input comes from, marked where a vehicle could not know it."""
+    return f"{source} LEAK" if source in LEAKING else source
 
 
 def commit_words(git: Mapping[str, Any]) -> str:

@@ -99,6 +99,11 @@ class NuScenesRecording:
         return all("synthetic" in text for text in words)
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """The chosen channels."""
+        return tuple(self._rig.names)
+
+    @property
     def most_proposals(self) -> int:
         """``top_k``, where there is a source of proposals."""
         return 0 if self._config.proposals == "none" else self._config.top_k
