@@ -139,7 +139,7 @@ def _page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
         "configuration": facts["config_digest"],
         "data": f"{identity['data']['name']} ({identity['data']['digest'][:12]})",
         "prompt": f"{identity['prompt']['name']} ({identity['prompt']['digest'][:12]})",
-        "model": f"{model['name']} ({model['revision'][:24]})" if model else "none",
+        "model": f"{model['name']} ({model['revision'][:24].strip()})" if model else "none",
         "blocks": ", ".join(f"{k} {v}" for k, v in identity["blocks"].items()),
         "shard": identity["shard"],
         "machine": each(lambda start: _machine(start["environment"])),
