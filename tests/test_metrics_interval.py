@@ -114,3 +114,14 @@ def test_the_interval_holds_the_truth_in_95_percent_of_studies(scenes: int):
         assert interval is not None
         held += interval.low <= 0 <= interval.high
     assert 0.93 <= held / 2000 <= 0.97
+
+
+def test_scenes_without_a_value_do_not_narrow_an_interval():
+    rng = np.random.default_rng(0)
+    few, names = rng.normal(size=(20, 1)), [f"s{k}" for k in range(20)]
+    more = np.vstack([few, np.full((130, 1), np.nan)])
+    (alone,) = mean_intervals(few, names)
+    (among,) = mean_intervals(more, [*names, *(f"empty{k}" for k in range(130))])
+    assert alone is not None
+    assert among is not None
+    assert among.high - among.low >= alone.high - alone.low

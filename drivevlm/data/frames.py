@@ -157,7 +157,7 @@ class FramesRecording:
         try:
             with Image.open(path) as image:
                 return image.size
-        except OSError:
+        except (OSError, Image.DecompressionBombError):
             return None
 
 

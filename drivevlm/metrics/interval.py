@@ -64,19 +64,19 @@ def mean_intervals(
     counts = np.zeros_like(sums)
     np.add.at(sums, scene, np.where(known, values, 0.0))
     np.add.at(counts, scene, known.astype(np.float64))
-    enough = (counts > 0).sum(axis=0) >= MIN_SCENES
+    valued = (counts > 0).sum(axis=0)
+    enough = valued >= MIN_SCENES
     if not enough.any():
         return (None,) * values.shape[1]
     drawn = _drawn(len(names), seed)
     weight = drawn @ counts
     means = (drawn @ sums) / np.where(weight > 0, weight, np.nan)
-    tail = _tail(len(names))
-    means = np.where(enough, means, 0.0)
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
-    return tuple(
-        Interval(float(a), float(b)) if ok else None
-        for a, b, ok in zip(low, high, enough, strict=True)
-    )
+    intervals: list[Interval | None] = [None] * values.shape[1]
+    for column in np.flatnonzero(enough):
+        tail = _tail(int(valued[column]))
+        low, high = np.nanquantile(means[:, column], [tail, 1 - tail])
+        intervals[column] = Interval(float(low), float(high))
+    return tuple(intervals)
 
 
 def paired_intervals(

@@ -61,7 +61,7 @@ class CanBus:
                 [[r["utime"], r["vel"][0], r["accel"][0], r["rotation_rate"][2]] for r in rows],
                 dtype=np.float64,
             ).reshape(-1, 4)
-        except (AssertionError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (AssertionError, ValueError, LookupError, TypeError, OverflowError) as error:
             raise DataError(
                 f"{path}: not the CAN bus pose messages of a scene ({error})"
             ) from error

@@ -113,7 +113,7 @@ def _detections(rows: Any, *, where: str) -> Detections:
         unknown = [v is None for v in given]
         velocity = np.array([[0.0, 0.0] if v is None else v for v in given], dtype=np.float64)
         velocity = velocity.reshape(len(rows), 2)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{where}: a box needs translation (3), size (3), rotation (4), detection_name and "
             f"detection_score, and may have velocity (2) ({type(error).__name__}: {error})"

@@ -66,8 +66,11 @@ def index_tables(tables: Path, progress: Progress) -> IndexedTables:
         progress("sorting", len(TABLES), len(TABLES) + 2)
         index = _index(nusc)
     except AssertionError as error:  # the devkit's own checks
-        raise DataError(f"{tables}: the devkit refuses it: {error}") from error
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{tables}: the devkit refuses it ({error}): unpack the metadata archive of this "
+            "version again, its maps/ folder too"
+        ) from error
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{tables}: the tables do not fit together ({type(error).__name__}: {error}): "
             "unpack the metadata archive of this version again"
