@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from drivevlm.dialogue.answer import AnswerFormat
 from drivevlm.dialogue.control import ROUND_TRIP_M
 from drivevlm.dialogue.sections import SectionName
-from drivevlm.dialogue.spelling import LONGEST_TEXT, AnswerError, free_text
+from drivevlm.dialogue.spelling import (
+    LONGEST_TEXT,
+    AnswerError,
+    amount,
+    coordinate,
+    free_text,
+    read_coordinate,
+)
 from drivevlm.vlm.matcher import admits, sample_sentences
 from drivevlm.world.boxes import Box3, Detection
 from drivevlm.world.clip import Proposals
@@ -288,3 +295,11 @@ def test_no_mutated_reply_makes_parse_raise_or_gives_an_invalid_plan():
     assert read + refused >= 20_000
     assert lines == 0
     assert min(read, refused) > 500  # the mutator must reach both sides
+
+
+@pytest.mark.parametrize("value", [999.0, 999.99, -999.99])
+def test_every_number_that_the_grammar_admits_can_be_written_again(value):
+    assert read_coordinate(coordinate(value), "x") == value
+    with pytest.raises(ValueError, match="does not fit"):
+        coordinate(999.996)
+    assert amount(999.9) == "999.9"

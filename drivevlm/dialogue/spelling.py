@@ -10,8 +10,8 @@ import unicodedata
 
 NONE = "none"
 """Stands where there is nothing to say."""
-LARGEST = 999.0
-"""Numbers of an answer lie within +-999, in any unit."""
+LARGEST = 1000.0
+"""Numbers of an answer, as they are printed, lie below this in any unit."""
 LONGEST_TEXT = 200
 """Characters of free text."""
 
@@ -40,7 +40,7 @@ def fixed(value: float, digits: int) -> str:
 
 def coordinate(value: float) -> str:
     """Two decimals; ValueError where the number does not fit."""
-    if not abs(value) < LARGEST:
+    if not abs(round(value, 2)) < LARGEST:
         raise ValueError(f"{value} does not fit the format, whose numbers are below {LARGEST:g}")
     return fixed(value, 2)
 
@@ -54,7 +54,7 @@ def read_coordinate(text: str, what: str) -> float:
 
 def amount(value: float) -> str:
     """One decimal, not negative; ValueError where the number does not fit."""
-    if not 0 <= value < LARGEST:
+    if not (value >= 0 and round(value, 1) < LARGEST):
         raise ValueError(f"{value} does not fit the format: expected 0 to {LARGEST:g}")
     return fixed(value, 1)
 
