@@ -209,3 +209,11 @@ def test_sections_and_codec_come_from_the_prompt_unless_config_says_otherwise():
     assert dialogue(chosen).format.sections == (SectionName.PLAN, SectionName.SCENE)
     assert dialogue(chosen).format.codec.name == "control"
     assert dialogue(replace(chosen, grammar=False)).ask(full_clip()).grammar is None
+
+
+def test_the_digest_covers_the_number_of_examples_and_the_codec_that_is_used():
+    own = dialogue(PromptConfig(name="few_shot"))
+    same = dialogue(PromptConfig(name="few_shot", codec="text", examples=own.example_count))
+    assert own.digest == same.digest
+    more = replace(own, prompt=replace(own.prompt, examples=own.example_count + 1))
+    assert more.digest != own.digest

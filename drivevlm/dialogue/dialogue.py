@@ -16,7 +16,7 @@ from drivevlm.dialogue.pictures import Picture, image_part, pictures_of
 from drivevlm.dialogue.prompt_file import PromptFile
 from drivevlm.dialogue.sections import MOST_ADDED, MOST_CRITICAL
 from drivevlm.dialogue.spelling import AnswerError
-from drivevlm.dialogue.words import PromptError, Words
+from drivevlm.dialogue.words import PromptError, Words, read_text
 from drivevlm.vlm.seam import VLM, Finish, ImagePart, Message, Reply, Request, Role, TextPart
 from drivevlm.world.boxes import Detection
 from drivevlm.world.clip import Clip
@@ -103,7 +103,13 @@ class Dialogue:
 
         Where the files lie and what they are called does not matter.
         """
-        settings = replace(self.config, name="", sections=self.format.sections)
+        settings = replace(
+            self.config,
+            name="",
+            sections=self.format.sections,
+            codec=self.format.codec.name,
+            examples=self.example_count,
+        )
         parts = [*self.prompt.templates, self._described, self.words.digest]
         return hashlib.sha256(repr([*parts, settings, self.blocks]).encode()).hexdigest()
 
@@ -159,9 +165,9 @@ class Dialogue:
         """Write the prompt file and its partials, so that a run can be read with its own words."""
         (folder / "parts").mkdir(parents=True, exist_ok=True)
         name = f"{self.prompt.name}.jinja"
-        (folder / name).write_text((self.prompt.folder / name).read_text())
+        (folder / name).write_text(read_text(self.prompt.folder / name), encoding="utf-8")
         for part, text in self.words.parts.items():
-            (folder / part).write_text(text)
+            (folder / part).write_text(text, encoding="utf-8")
 
     def _shown(self, clip: Clip) -> Clip:
         """The clip as far as an answer can speak of it: nobody judges proposals unseen."""
