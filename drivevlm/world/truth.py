@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ class LabelledBoxes:
         annotation, following: N names of these rows and of each object's next row ("" at the end).
         lidar_points, radar_points: (N,) measured points inside.
         visibility: (N,) 1 (least visible) to 4; 0 where unknown.
+        attribute: N names such as ``vehicle.parked``, "" where a box has none; None where the
+            source tells none.
     """
 
     center_global_m: Floats
@@ -46,14 +48,18 @@ class LabelledBoxes:
     lidar_points: NDArray[np.int64]
     radar_points: NDArray[np.int64]
     visibility: NDArray[np.int64]
+    attribute: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.category)
         shapes = [self.center_global_m.shape, self.size_lwh_m.shape, self.wxyz_global.shape]
         if shapes != [(n, 3), (n, 3), (n, 4)]:
             raise ValueError(f"{n} boxes need (N, 3), (N, 3) and (N, 4), got {shapes}")
-        rows = (self.instance, self.annotation, self.following, self.lidar_points)
-        lengths = [len(row) for row in (*rows, self.radar_points, self.visibility)]
+        rows: tuple[Sized, ...] = (self.instance, self.annotation, self.following)
+        rows += (self.lidar_points, self.radar_points, self.visibility)
+        if self.attribute is not None:
+            rows += (self.attribute,)
+        lengths = [len(row) for row in rows]
         if set(lengths) - {n}:
             raise ValueError(f"{n} boxes need rows of the same length, got {lengths}")
 

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and how much there is."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised whenever the arrays change, so that an older index is not read."""
 
 
@@ -88,7 +88,8 @@ class Index:
             row.
         box_center_m, box_wxyz: In the global frame.
         box_size_lwh_m, box_lidar_points, box_radar_points, box_visibility: As in ``LabelledBoxes``.
-        instance_token, category_name: One each per object and per kind.
+        box_attribute: Its attribute, where it has one and no more.
+        instance_token, category_name, attribute_name: One each per object, kind and attribute.
     """
 
     scene_name: Strings
@@ -120,8 +121,10 @@ class Index:
     box_lidar_points: Ints
     box_radar_points: Ints
     box_visibility: Ints
+    box_attribute: Ints
     instance_token: Strings
     category_name: Strings
+    attribute_name: Strings
 
     def write(self, folder: Path) -> None:
         """One .npy file per array."""

@@ -235,4 +235,7 @@ def labelled_boxes(index: Index, sample: int) -> LabelledBoxes:
         lidar_points=np.array(index.box_lidar_points[rows]),
         radar_points=np.array(index.box_radar_points[rows]),
         visibility=np.array(index.box_visibility[rows]),
+        attribute=tuple(
+            index.attribute_name[row] if row >= 0 else "" for row in index.box_attribute[rows]
+        ),
     )

@@ -197,6 +197,7 @@ def _boxes(nusc: NuScenes, sample_row: dict[str, int]) -> dict[str, Any]:
     box_row = {record["token"]: row for row, record in enumerate(rows)}
     instance_row = {record["token"]: row for row, record in enumerate(nusc.instance)}
     category_row = {record["token"]: row for row, record in enumerate(nusc.category)}
+    attribute_row = {record["token"]: row for row, record in enumerate(nusc.attribute)}
     kind = {r["token"]: category_row[r["category_token"]] for r in nusc.instance}
     level = {r["token"]: VISIBILITY.get(str(r.get("level")), 0) for r in nusc.visibility}
     width_length_height = _floats([record["size"] for record in rows], 3)
@@ -215,9 +216,17 @@ def _boxes(nusc: NuScenes, sample_row: dict[str, int]) -> dict[str, Any]:
         "box_lidar_points": _ints([record["num_lidar_pts"] for record in rows]),
         "box_radar_points": _ints([record["num_radar_pts"] for record in rows]),
         "box_visibility": _ints([level.get(record["visibility_token"], 0) for record in rows]),
+        "box_attribute": _ints([_only(record, attribute_row) for record in rows]),
         "instance_token": Strings.pack([record["token"] for record in nusc.instance]),
         "category_name": Strings.pack([record["name"] for record in nusc.category]),
+        "attribute_name": Strings.pack([record["name"] for record in nusc.attribute]),
     }
+
+
+def _only(annotation: Record, attribute_row: dict[str, int]) -> int:
+    """The row of a box's attribute; -1 where it has none or several."""
+    tokens = annotation.get("attribute_tokens") or []
+    return attribute_row[tokens[0]] if len(tokens) == 1 else -1
 
 
 def _pose(record: Record) -> list[float]:
