@@ -1,4 +1,4 @@
-"""Planners that never look: what ego motion alone achieves stands beside every score."""
+"""Motion models: closed formulas that continue what the ego does now."""
 
 from __future__ import annotations
 
