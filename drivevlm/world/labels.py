@@ -13,8 +13,9 @@ from drivevlm.world.clip import Proposals
 from drivevlm.world.decision import CriticalObject, Decision
 from drivevlm.world.kinematics import SpeedClass, TurnClass, kinematic_class
 from drivevlm.world.plan import Plan
-from drivevlm.world.pose import Floats, rotation_from_wxyz, wrap_rad
+from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz, wrap_rad
 from drivevlm.world.sets import (
+    Command,
     FailureKind,
     LaneRelation,
     Lateral,
@@ -44,8 +45,31 @@ BEYOND_M = 60.0
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
 """Gaps that close more slowly than this are said not to close."""
+SIDE_M = 2.0
+"""The peers' rule: a sideways displacement of the lidar of this much is a turn."""
 MOST_CRITICAL = 3
 MOST_ADDED = 4
+
+
+def command_of_future(truth: Truth) -> Command:
+    """UniAD's and VAD's rule: the lidar's sideways displacement at the last recorded future step.
+
+    2 m or more to the right is ``right``, to the left ``left``. Anything else is ``straight``
+    (their word is "go straight", asked whether or not there is a junction), also where the scene
+    ends now.
+    """
+    then = truth.steps[max(truth.steps)]
+    moved = _global_from_lidar(truth.now).inverse() @ _global_from_lidar(then)
+    # The lidar's x points right; where there is no lidar the ego's y points left.
+    x_m, y_m = moved.translation_m[:2]
+    right_m = -y_m if truth.now.ego_from_lidar is None else x_m
+    if right_m >= SIDE_M:
+        return Command.RIGHT
+    return Command.LEFT if right_m <= -SIDE_M else Command.STRAIGHT
+
+
+def _global_from_lidar(step: TruthStep) -> Pose3:
+    return step.global_from_ego @ (step.ego_from_lidar or Pose3.identity())
 
 
 def boxes_now(truth: Truth) -> tuple[Box3, ...]:

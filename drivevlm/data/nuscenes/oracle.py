@@ -10,38 +10,14 @@ import numpy as np
 from drivevlm.data.nuscenes.config import OracleConfig
 from drivevlm.world.boxes import CATEGORIES, Box3
 from drivevlm.world.labels import boxes_now
-from drivevlm.world.pose import Pose3, wrap_rad
-from drivevlm.world.sets import Command
-from drivevlm.world.truth import Truth, TruthStep
+from drivevlm.world.pose import wrap_rad
+from drivevlm.world.truth import Truth
 
-SIDE_M = 2.0
-"""The peers' rule: a sideways displacement of the lidar of this much is a turn."""
 TRUE_SCORE = (0.3, 1.0)
 INVENTED_SCORE = (0.05, 0.6)
 """Scores are drawn evenly from these spans: they overlap, so no threshold tells them apart."""
 INVENTED_SPEED_MPS = 0.5
 NEAREST_INVENTED_M = 4.0
-
-
-def command_of_future(truth: Truth) -> Command:
-    """UniAD's and VAD's rule: the lidar's sideways displacement at the last recorded future step.
-
-    2 m or more to the right is ``right``, to the left ``left``. Anything else is ``straight``
-    (their word is "go straight", asked whether or not there is a junction), also where the scene
-    ends now.
-    """
-    then = truth.steps[max(truth.steps)]
-    moved = _global_from_lidar(truth.now).inverse() @ _global_from_lidar(then)
-    # The lidar's x points right; where there is no lidar the ego's y points left.
-    x_m, y_m = moved.translation_m[:2]
-    right_m = -y_m if truth.now.ego_from_lidar is None else x_m
-    if right_m >= SIDE_M:
-        return Command.RIGHT
-    return Command.LEFT if right_m <= -SIDE_M else Command.STRAIGHT
-
-
-def _global_from_lidar(step: TruthStep) -> Pose3:
-    return step.global_from_ego @ (step.ego_from_lidar or Pose3.identity())
 
 
 def blurred_labels(truth: Truth, config: OracleConfig) -> list[Box3]:

@@ -18,11 +18,12 @@ from drivevlm.data.nuscenes.ego import Ego, pose_of
 from drivevlm.data.nuscenes.folder import choose_scenes, find_tables
 from drivevlm.data.nuscenes.index import Index, Progress, open_index
 from drivevlm.data.nuscenes.inputs import Inputs
-from drivevlm.data.nuscenes.oracle import blurred_labels, command_of_future
+from drivevlm.data.nuscenes.oracle import blurred_labels
 from drivevlm.data.nuscenes.rig import Rig
 from drivevlm.data.recording import DataError, SceneClips
 from drivevlm.world.clip import Clip, Proposals, RouteCommand
 from drivevlm.world.ego import status_from_history
+from drivevlm.world.labels import command_of_future
 from drivevlm.world.sets import Provenance
 from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, LabelledBoxes, Truth, TruthStep
 
