@@ -1,0 +1,354 @@
+"""mAP and NDS by the devkit's code, the boxes that count, and result files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import reference
+from small_world import HALF_SECOND_US, LIDAR, no_boxes, one_car
+
+from drivevlm.data.nuscenes.config import NuScenesConfig
+from drivevlm.data.nuscenes.detections import read_detections
+from drivevlm.data.nuscenes.recording import NuScenesRecording
+from drivevlm.metrics.nuscenes_detection import TP_ERRORS, devkit_metrics, nuscenes_figures
+from drivevlm.metrics.result_boxes import (
+    MOST_BOXES,
+    RANGE_M,
+    JudgedBoxes,
+    labelled_boxes,
+    said_boxes,
+)
+from drivevlm.record.result_file import result_file, result_rows
+from drivevlm.world.boxes import CATEGORIES, Box3, Detection
+from drivevlm.world.decision import Decision
+from drivevlm.world.labels import boxes_now
+from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Pose2, Pose3, wrap_rad
+from drivevlm.world.sets import FailureKind, Verdict
+from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+PLAN = Plan(np.zeros((6, 2)))
+FAILED = Decision.failed(FailureKind.UNREADABLE, "no answer")
+
+
+def labels(*rows: tuple[str, float, float], points: int = 5) -> LabelledBoxes:
+    """Upright boxes of 2 x 2 x 2 m by category, x and y, standing on the ground."""
+    n = len(rows)
+    ones = np.ones(n, dtype=np.int64)
+    return LabelledBoxes(
+        np.array([[x, y, 1.0] for _, x, y in rows]).reshape(-1, 3),
+        np.full((n, 3), 2.0),
+        np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)),
+        tuple(category for category, _, _ in rows),
+        tuple(f"object-{i}" for i in range(n)),
+        tuple(f"row-{i}" for i in range(n)),
+        ("",) * n,
+        ones * points,
+        ones * 0,
+        ones * 4,
+    )
+
+
+def truth(now: LabelledBoxes, *, ego: Pose2 | None = None, **around: LabelledBoxes) -> Truth:
+    """``now`` among the labels of other steps, ``before`` and ``after``, 0.5 s apart."""
+    pose = Pose3.from_pose2(ego or Pose2(0.0, 0.0, 0.0))
+    offsets = {"long_before": -2, "before": -1, "after": 1, "long_after": 2}
+    steps = {offsets[name]: boxes for name, boxes in around.items()} | {0: now}
+    return Truth(
+        "clip",
+        "scene",
+        {k: TruthStep((k + 4) * HALF_SECOND_US, pose, LIDAR, b) for k, b in steps.items()},
+    )
+
+
+def answer(*boxes: Box3, verdict: Verdict = Verdict.KEPT) -> Decision:
+    return Decision(plan=PLAN, detections=tuple(Detection(box, verdict) for box in boxes))
+
+
+def car(x_m: float, y_m: float = 0.0, score: float | None = None) -> Box3:
+    return replace(Box3.typical("car", x_ego_m=x_m, y_ego_m=y_m), score=score)
+
+
+# What counts
+
+
+def test_classes_and_ranges_are_those_of_the_devkit():
+    from nuscenes.eval.common.config import config_factory
+    from nuscenes.eval.detection.constants import ATTRIBUTE_NAMES, TP_METRICS
+
+    config = config_factory("detection_cvpr_2019")
+    assert dict(RANGE_M) == config.class_range
+    assert set(RANGE_M) == set(CATEGORIES)
+    assert config.max_boxes_per_sample == MOST_BOXES
+    assert set(TP_ERRORS.values()) == set(TP_METRICS)
+    for category in CATEGORIES:
+        for velocity in (None, np.zeros(2), np.array([5.0, 0.0])):
+            box = replace(
+                Box3.typical(category, x_ego_m=9.0, y_ego_m=0.0), velocity_ego_mps=velocity
+            )
+            (name,) = said_boxes([box], Pose3.identity()).attribute
+            assert name in ATTRIBUTE_NAMES or category in ("barrier", "traffic_cone")
+
+
+def test_labels_count_with_a_point_and_within_the_range_of_their_class():
+    now = labels(
+        ("vehicle.car", 49.9, 0.0),
+        ("vehicle.car", 50.1, 0.0),
+        ("human.pedestrian.adult", 40.1, 0.0),
+        ("movable_object.barrier", 29.9, 0.0),
+        ("animal", 5.0, 0.0),
+    )
+    assert labelled_boxes(truth(now)).category == ("car", "barrier")
+    assert len(labelled_boxes(truth(labels(("vehicle.car", 9.0, 0.0), points=0)))) == 0
+
+
+def test_range_is_measured_from_the_ego():
+    now = labels(("vehicle.car", 100.0, 0.0))
+    assert len(labelled_boxes(truth(now))) == 0
+    assert len(labelled_boxes(truth(now, ego=Pose2(60.0, 0.0, 1.0)))) == 1
+
+
+def test_cycles_in_a_rack_count_neither_as_labels_nor_as_answers():
+    rack = ("static_object.bicycle_rack", 10.0, 0.0)
+    now = labels(rack, ("vehicle.bicycle", 10.9, 0.0), ("vehicle.bicycle", 11.1, 0.0))
+    bikes = [Box3.typical("bicycle", x_ego_m=x, y_ego_m=0.0) for x in (10.9, 11.1)]
+    judged = JudgedBoxes.of(answer(*bikes, car(10.0)), truth(now))
+    assert judged.labelled.center_global_m[:, 0].tolist() == [11.1]
+    assert judged.counted.category == ("bicycle", "car")
+    assert len(judged.said) == 3
+
+
+def test_velocities_look_to_both_sides_where_they_can():
+    """1 m in half a second before now, 2 m after it."""
+    before, now, after = one_car(9.0), one_car(10.0), one_car(12.0)
+    gone = no_boxes()
+
+    def speed_mps(**around: LabelledBoxes) -> float:
+        return float(labelled_boxes(truth(now, **around)).velocity_global_mps[0, 0])
+
+    assert speed_mps(before=before, after=after) == pytest.approx(3.0)
+    assert speed_mps(before=before) == pytest.approx(2.0)
+    assert speed_mps(after=after) == pytest.approx(4.0)
+    assert speed_mps(long_before=before, before=gone) == pytest.approx(1.0)
+    assert np.isnan(speed_mps())
+
+
+# What is said
+
+
+def test_an_answer_is_written_in_the_global_frame():
+    """The ego stands at (100, 50) and looks along y: ahead is +y, left is -x."""
+    box = replace(car(10.0, 2.0, score=0.4), velocity_ego_mps=np.array([3.0, 0.0]))
+    boxes = said_boxes([box], Pose3.from_pose2(Pose2(100.0, 50.0, np.pi / 2)))
+    (row,) = result_rows("t", boxes)
+    np.testing.assert_allclose(row["translation"], [98.0, 60.0, 0.865], atol=1e-9)
+    np.testing.assert_allclose(row["size"], [1.95, 4.62, 1.73])
+    np.testing.assert_allclose(row["rotation"], [0.5**0.5, 0.0, 0.0, 0.5**0.5])
+    np.testing.assert_allclose(row["velocity"], [0.0, 3.0], atol=1e-9)
+    assert (row["detection_name"], row["detection_score"]) == ("car", 0.4)
+    assert (row["attribute_name"], row["sample_token"]) == ("vehicle.moving", "t")
+
+
+def test_an_addition_has_the_score_1_and_no_speed():
+    (row,) = result_rows("t", said_boxes([car(10.0)], Pose3.identity()))
+    assert (row["detection_score"], row["velocity"]) == (1.0, [0.0, 0.0])
+    assert row["attribute_name"] == "vehicle.parked"
+
+
+def test_what_was_dropped_is_not_said_and_a_failed_answer_says_nothing():
+    now = truth(labels(("vehicle.car", 10.0, 0.0)))
+    assert len(JudgedBoxes.of(answer(car(10.0), verdict=Verdict.DROPPED), now).said) == 0
+    assert len(JudgedBoxes.of(FAILED, now).said) == 0
+
+
+def test_the_500_best_boxes_stay_in_their_order():
+    boxes = [car(10.0, score=score) for score in np.linspace(0.0, 1.0, 502)]
+    scores = said_boxes(boxes, Pose3.identity()).score
+    assert len(scores) == MOST_BOXES
+    assert scores.tolist() == [box.score for box in boxes[2:]]
+
+
+def test_a_result_file_reads_back_as_the_boxes_that_were_said(tmp_path: Path):
+    pose = Pose3.from_quaternion(
+        wxyz=np.array([0.8, 0.01, -0.012, 0.6]), translation_m=np.array([400.0, 1100.0, 1.0])
+    )
+    said = [
+        replace(car(10.0, 2.0, score=0.5), yaw_ego_rad=-3.1, velocity_ego_mps=np.array([4.0, 1.0])),
+        replace(car(-20.0, -3.0, score=0.4), yaw_ego_rad=1.0, velocity_ego_mps=np.zeros(2)),
+    ]
+    content = result_file(
+        {"t": said_boxes(said, pose)}, planner="vlm", uses_camera=True, uses_proposals=True
+    )
+    path = tmp_path / "detections.json"
+    path.write_text(json.dumps(content, allow_nan=False))
+    found = read_detections(
+        path,
+        known={"t"},
+        wanted=["t"],
+        top_k=9,
+        min_score=0.0,
+        global_from_ego=lambda token: pose,
+    )["t"].boxes(pose)
+    for box, back in zip(said, found, strict=True):
+        np.testing.assert_allclose(back.center_ego_m, box.center_ego_m, atol=1e-9)
+        np.testing.assert_allclose(back.size_lwh_m, box.size_lwh_m)
+        assert float(wrap_rad(back.yaw_ego_rad - box.yaw_ego_rad)) == pytest.approx(0, abs=1e-3)
+        np.testing.assert_allclose(back.velocity_ego_mps, box.velocity_ego_mps, atol=1e-2)
+        assert back.score == box.score
+
+
+# Figures
+
+
+def test_perfect_answers_have_every_labelled_class_right():
+    now = truth(labels(("vehicle.car", 10.0, 0.0), ("human.pedestrian.adult", 5.0, 5.0)))
+    judged = JudgedBoxes.of(answer(*boxes_now(now)), now)
+    figures = nuscenes_figures({"clip": judged})
+    assert figures is not None
+    assert figures["map_labelled"] == pytest.approx(1.0)
+    assert figures["map"] == pytest.approx(0.2)  # two of ten classes have labels
+    assert figures["by_class"]["car"] == {"ap": pytest.approx(1.0), "n": 1}
+    assert figures["by_class"]["bus"] == {"ap": None, "n": 0}
+    assert (figures["n"], figures["labelled"], figures["classes_labelled"]) == (1, 2, 2)
+    assert "2 of 10 classes" in figures["note"]
+
+
+def test_a_failed_answer_lowers_the_strict_figures_alone():
+    """Of two cars one is in a failed answer: recall ends at a half, and so does AP of about it."""
+    now = truth(labels(("vehicle.car", 10.0, 0.0)))
+    good, bad = JudgedBoxes.of(answer(*boxes_now(now)), now), JudgedBoxes.of(FAILED, now)
+    figures = nuscenes_figures({"a": good, "b": bad})
+    assert figures is not None
+    assert (figures["n"], figures["failed"], figures["lenient"]["n"]) == (2, 1, 1)
+    assert figures["lenient"]["map"] == pytest.approx(0.1)
+    assert figures["map"] == pytest.approx(0.1 * 40 / 90)
+
+
+def test_nothing_to_find_has_no_figures():
+    figures = nuscenes_figures({"a": JudgedBoxes.of(answer(car(10.0)), truth(no_boxes()))})
+    assert figures is not None
+    assert (figures["map"], figures["nds"], figures["map_labelled"]) == (None, None, None)
+    assert set(figures["errors"].values()) == {None}
+    assert nuscenes_figures({}) is None
+
+
+def test_only_scoring_wakes_the_devkit():
+    code = (
+        "import sys, drivevlm.metrics.nuscenes_detection, drivevlm.record.result_file;"
+        "sys.exit('nuscenes' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Agreement with the devkit
+
+
+def test_reference_cases_come_out_as_the_devkit_computed_them():
+    from nuscenes.eval.common.data_classes import EvalBoxes
+    from nuscenes.eval.detection.data_classes import DetectionBox
+
+    extras = reference("planning_metrics") / "public" / "extras"
+    cases = json.loads((extras / "nuscenes_detection_nofilter.json").read_text())
+    assert cases
+    for case in cases:
+        metrics = devkit_metrics(
+            EvalBoxes.deserialize(case["gt"], DetectionBox),
+            EvalBoxes.deserialize(case["pred"], DetectionBox),
+        )
+        expected = case["expected"]
+        assert metrics.mean_ap == pytest.approx(expected["mean_ap"], abs=1e-4)
+        assert metrics.nd_score == pytest.approx(expected["nds"], abs=1e-4)
+        assert metrics.tp_errors == pytest.approx(expected["tp_errors"], abs=1e-4)
+        assert metrics.mean_dist_aps == pytest.approx(expected["mean_dist_aps"], abs=1e-4)
+
+
+def jittered(truth: Truth, rng: np.random.Generator) -> Decision:
+    """The labels, four in five, moved, turned and with a score; a few inventions and drops."""
+    detections = []
+    for box in boxes_now(truth):
+        if rng.random() < 0.2:
+            continue
+        moved = replace(
+            box,
+            center_ego_m=box.center_ego_m + rng.normal(0.0, 0.5, 3) * [1, 1, 0.1],
+            size_lwh_m=box.size_lwh_m * np.exp(rng.normal(0.0, 0.1, 3)),
+            yaw_ego_rad=float(wrap_rad(box.yaw_ego_rad + rng.normal(0.0, 0.2))),
+            score=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.9 else None,
+        )
+        verdict = Verdict.DROPPED if rng.random() < 0.1 else Verdict.KEPT
+        detections.append(Detection(moved, verdict))
+    for category in CATEGORIES:
+        x_m, y_m = rng.uniform(-60.0, 60.0, 2)
+        invented = Box3.typical(category, x_ego_m=float(x_m), y_ego_m=float(y_m))
+        detections.append(Detection(invented, Verdict.ADDED))
+    return Decision(plan=PLAN, detections=tuple(detections))
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NuScenesRecording]:
+    root = reference("nuscenes_mini_real")
+    cache = str(tmp_path_factory.mktemp("cache"))
+    config = NuScenesConfig(
+        root=str(root), version="v1.0-mini", scenes=("scene-0103", "scene-0916"), cache=cache
+    )
+    return root, NuScenesRecording(config)
+
+
+@pytest.mark.parametrize("fails", [0.0, 0.1])
+def test_a_result_file_scores_as_in_the_devkits_own_evaluation(
+    real: tuple[Path, NuScenesRecording], tmp_path: Path, fails: float
+):
+    from nuscenes.eval.common.config import config_factory
+    from nuscenes.eval.detection.evaluate import DetectionEval
+    from nuscenes.nuscenes import NuScenes
+
+    root, recording = real
+    rng = np.random.default_rng(7)
+    judged = {}
+    for token in (token for scene in recording.scenes() for token in scene.tokens):
+        now = recording.truth(token)
+        decision = FAILED if rng.random() < fails else jittered(now, rng)
+        judged[token] = JudgedBoxes.of(decision, now)
+    content = result_file(
+        {token: clip.said for token, clip in judged.items()},
+        planner="jittered labels",
+        uses_camera=False,
+        uses_proposals=True,
+    )
+    path = tmp_path / "detections.json"
+    path.write_text(json.dumps(content, allow_nan=False))
+    official: Any = DetectionEval(
+        NuScenes("v1.0-mini", dataroot=str(root), verbose=False),
+        config_factory("detection_cvpr_2019"),
+        str(path),
+        "mini_val",
+        str(tmp_path),
+        verbose=False,
+    )
+    expected, _ = official.evaluate()
+    figures = nuscenes_figures(judged)
+    assert figures is not None
+    assert 0.1 < expected.mean_ap < 0.9
+    assert figures["map"] == pytest.approx(expected.mean_ap, abs=1e-9)
+    # The devkit subtracts stamps as seconds since 1970 in floats, so its speeds are off by 1e-7.
+    assert figures["nds"] == pytest.approx(expected.nd_score, abs=1e-7)
+    for ours, theirs in TP_ERRORS.items():
+        assert figures["errors"][ours] == pytest.approx(expected.tp_errors[theirs], abs=1e-7)
+    assert figures["labelled"] == len(official.gt_boxes.all)
+    boxes = {token: official.gt_boxes[token] for token in judged}
+    for token, clip in judged.items():
+        attributes = [box.attribute_name for box in boxes[token]]
+        velocities = np.array([box.velocity for box in boxes[token]]).reshape(-1, 2)
+        assert sorted(clip.labelled.attribute) == sorted(attributes)
+        ours_mps = clip.labelled.velocity_global_mps
+        order, theirs = np.lexsort(ours_mps.T), np.lexsort(velocities.T)
+        np.testing.assert_allclose(ours_mps[order], velocities[theirs], atol=1e-5)
