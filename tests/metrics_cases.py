@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from reference.worlds import pose, quaternion
 
+from drivevlm.metrics.cases import Cases, Part, joined
+from drivevlm.metrics.grids import GridLayer, packed
+from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.score import Scores
+from drivevlm.metrics.surface import Paths
 from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Pose3
 from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
 
 
@@ -44,3 +52,64 @@ def road(
         for k in range(future + 1)
     }
     return Truth("clip", "scene", steps)
+
+
+@dataclass(frozen=True)
+class One:
+    """One plan's steps, of the first clip."""
+
+    answered: bool
+    distance_m: np.ndarray
+    hit: np.ndarray
+    gt_hit: np.ndarray
+    collision: np.ndarray
+
+
+def first(scores: Scores) -> One | None:
+    """The first clip's steps; None where nothing was counted."""
+    if not len(scores):
+        return None
+    agents = scores.touched["agents"]
+    return One(
+        bool(scores.answered[0]),
+        scores.distance_m[0],
+        agents.hit[0],
+        agents.recorded[0],
+        agents.hit[0] & ~agents.excused[0],
+    )
+
+
+def judged(protocol: PlanningProtocol, truth: Truth, plan: Plan | None) -> One | None:
+    """A plan of one clip."""
+    cases = protocol.prepare([truth])
+    return first(protocol.judge(cases, [plan] * len(cases)))
+
+
+def judged_path(protocol: PlanningProtocol, cases: Cases, xy_m: np.ndarray) -> One | None:
+    """A path of the protocol's own point in its axes, for one clip."""
+    xy_m = np.asarray(xy_m, dtype=np.float64)[None]
+    return first(protocol.judge_paths(cases, Paths(xy_m, np.zeros(xy_m.shape[:2]))))
+
+
+def on_grid(
+    protocol: PlanningProtocol,
+    grid: np.ndarray,
+    recorded_xy_m: np.ndarray,
+    *,
+    token: str = "clip",
+    mount: Pose3 | None = None,
+    touch: str = "agents",
+) -> Cases:
+    """One clip with cells and a recorded path that are given, not drawn."""
+    drawn = {t.name: "not given" for t in protocol.rule.touches} | {touch: packed(grid)}
+    recorded = np.asarray(recorded_xy_m, dtype=np.float64)
+    mount = mount or Pose3.identity()
+    part = Part(token, "scene", recorded, np.zeros(len(recorded)), mount, drawn)
+    return joined(protocol.rule, {token: part})
+
+
+def cells_of(cases: Cases, clip: int = 0, touch: str = "agents") -> np.ndarray:
+    """The cells that were drawn."""
+    layer = cases.touchable[touch].layer
+    assert isinstance(layer, GridLayer)
+    return layer.grid(clip)

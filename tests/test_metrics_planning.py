@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
-from metrics_cases import road, straight
+from metrics_cases import cells_of, first, judged, judged_path, on_grid, road, straight
 from reference import slow_planning as slow
 from reference.worlds import pose, quaternion, world
 
+from drivevlm.metrics import uniad, vad
 from drivevlm.metrics.footprints import heading_rad, recorded_path, swing_rad
-from drivevlm.metrics.obstacles import GridObstacles
-from drivevlm.metrics.planning import STOP, Case, PlanningProtocol, Prepared
+from drivevlm.metrics.planning import STOP, PlanningProtocol
 from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.metrics.summary import Means
 from drivevlm.metrics.vad import ASSUMED_CATEGORIES, DRAWN
 from drivevlm.world.plan import Plan
 from drivevlm.world.truth import Truth
@@ -23,7 +25,7 @@ STEPS = np.arange(1, 7)
 
 
 def collisions(protocol: PlanningProtocol, truth: Truth, plan: Plan) -> list[bool]:
-    score = protocol.judge(protocol.prepare(truth), plan)
+    score = judged(protocol, truth, plan)
     assert score is not None
     return score.collision.tolist()
 
@@ -39,15 +41,12 @@ def paths(seed: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("seed", range(6))
 def test_uniad_equals_the_slow_implementation(seed: int):
     truth = world(seed, future=6 if seed % 3 else 4)
-    prepared = UNIAD.prepare(truth)
-    assert prepared.case is not None
+    cases = UNIAD.prepare([truth])
     grids = [slow.uniad_grid(truth, k) for k in STEPS if k in truth.steps]
-    drawn = prepared.case.obstacles
-    assert isinstance(drawn, GridObstacles)
-    np.testing.assert_array_equal(drawn.grid()[: len(grids)], grids)
+    np.testing.assert_array_equal(cells_of(cases)[: len(grids)], grids)
     gt = [slow.recorded(truth, k + 1, -0.78) for k in range(len(grids))]
     for xy in paths(seed):
-        score = UNIAD.judge_path(prepared, xy)
+        score = judged_path(UNIAD, cases, xy)
         assert score is not None
         for k, grid in enumerate(grids):
             assert score.distance_m[k] == pytest.approx(np.hypot(*(xy[k] - gt[k])), abs=1e-4)
@@ -59,15 +58,12 @@ def test_uniad_equals_the_slow_implementation(seed: int):
 @pytest.mark.parametrize("seed", range(6))
 def test_vad_equals_the_slow_implementation(seed: int):
     truth = world(seed)
-    prepared = VAD.prepare(truth)
-    assert prepared.case is not None
+    cases = VAD.prepare([truth])
     grids = slow.vad_grids(truth)
-    drawn = prepared.case.obstacles
-    assert isinstance(drawn, GridObstacles)
-    np.testing.assert_array_equal(drawn.grid(), grids)
+    np.testing.assert_array_equal(cells_of(cases), grids)
     gt = [slow.recorded(truth, k, 0.0) for k in STEPS]
     for xy in paths(seed):
-        score = VAD.judge_path(prepared, xy)
+        score = judged_path(VAD, cases, xy)
         assert score is not None
         for k, grid in enumerate(grids):
             assert score.distance_m[k] == pytest.approx(np.hypot(*(xy[k] - gt[k])), abs=1e-6)
@@ -79,7 +75,7 @@ def test_our_worlds_contain_hits_of_every_kind():
     """Else the comparison above would compare nothing."""
     for protocol in (UNIAD, VAD):
         scores = [
-            protocol.judge_path(protocol.prepare(world(seed)), xy)
+            judged_path(protocol, protocol.prepare([world(seed)]), xy)
             for seed in range(6)
             for xy in paths(seed)
         ]
@@ -92,7 +88,7 @@ def test_our_worlds_contain_hits_of_every_kind():
 def test_the_recorded_plan_is_right_up_to_pitch_and_roll(protocol: PlanningProtocol, seed: int):
     truth = world(seed)
     plan = truth.future_plan()
-    score = protocol.judge(protocol.prepare(truth), plan)
+    score = judged(protocol, truth, plan)
     assert score is not None
     assert score.distance_m.max() < 0.04
 
@@ -100,7 +96,7 @@ def test_the_recorded_plan_is_right_up_to_pitch_and_roll(protocol: PlanningProto
 @pytest.mark.parametrize("protocol", [UNIAD, VAD])
 def test_on_flat_ground_the_recorded_plan_is_exact(protocol: PlanningProtocol):
     truth = road()
-    score = protocol.judge(protocol.prepare(truth), truth.future_plan())
+    score = judged(protocol, truth, truth.future_plan())
     assert score is not None
     assert score.distance_m.max() < 1e-5
 
@@ -115,8 +111,12 @@ def test_uniad_takes_the_step_at_k_s_and_vad_the_mean_up_to_it():
 
 
 def l2_m(protocol: PlanningProtocol, truth: Truth, plan: Plan) -> list[float | None]:
-    score = protocol.judge(protocol.prepare(truth), plan)
-    return list(protocol.summarise({"clip": score}).strict.l2_m.values())
+    scores = protocol.judge(protocol.prepare([truth]), [plan])
+    return row(protocol.summarise(scores).strict, "l2_m")
+
+
+def row(means: Means, figure: str) -> list[float | None]:
+    return [value.mean for value in means.figures[figure].values()]
 
 
 def test_uniad_counts_a_clip_whose_future_ends_and_its_missing_steps_are_zero():
@@ -125,31 +125,27 @@ def test_uniad_counts_a_clip_whose_future_ends_and_its_missing_steps_are_zero():
     alone = l2_m(UNIAD, short, straight(5.0))
     assert alone[0] == pytest.approx(1.0, abs=1e-5)
     assert alone[1:] == [None, None, None]
-    scores = {
-        name: UNIAD.judge(UNIAD.prepare(truth), straight(5.0))
-        for name, truth in (("short", short), ("whole", whole))
-    }
-    score = UNIAD.summarise(scores)
+    cases = UNIAD.prepare([replace(short, token="short"), whole])
+    score = UNIAD.summarise(UNIAD.judge(cases, [straight(5.0)] * 2))
     assert (score.strict.n, score.n_total) == (2, 2)
-    assert score.strict.l2_m["3s"] == pytest.approx(1.5, abs=1e-5)
+    assert score.strict.figures["l2_m"]["3s"].mean == pytest.approx(1.5, abs=1e-5)
     assert "1 of 2 counted clips lack some of the 3 s: those steps are 0" in score.notes
 
 
 def test_vad_does_not_judge_a_clip_whose_future_ends():
-    prepared = VAD.prepare(road(future=5))
-    assert prepared.reason
-    assert VAD.judge(prepared, STOP) is None
-    score = VAD.summarise({"clip": None})
+    cases = VAD.prepare([road(future=5)])
+    assert cases.left_out == {"clip": "the recorded future ends before 3 s"}
+    score = VAD.summarise(VAD.judge(cases, []), n_total=1)
     assert (score.strict.n, score.n_total) == (0, 1)
-    assert set(score.strict.l2_m.values()) == {None}
-    assert set(score.strict.collision.values()) == {None}
+    assert row(score.strict, "l2_m") == [None] * 4
+    assert row(score.strict, "collision") == [None] * 4
 
 
 @pytest.mark.parametrize("protocol", [UNIAD, VAD])
 def test_without_a_lidar_nothing_is_judged(protocol: PlanningProtocol):
-    prepared = protocol.prepare(road(lidar=False))
-    assert "lidar" in prepared.reason
-    assert protocol.judge(prepared, STOP) is None
+    cases = protocol.prepare([road(lidar=False)])
+    assert not len(cases)
+    assert "lidar" in cases.left_out["clip"]
 
 
 def test_a_collision_is_where_the_boxes_touch():
@@ -166,12 +162,13 @@ def test_where_the_recorded_ego_touches_something_no_collision_is_counted(
     protocol: PlanningProtocol,
 ):
     truth = road(("vehicle.car", 10.0, 0.0), speed_mps=4.0)
-    score = protocol.judge(protocol.prepare(truth), straight(4.0))
+    score = judged(protocol, truth, straight(4.0))
     assert score is not None
     assert score.hit.any()
     assert not score.collision.any()
-    notes = protocol.summarise({"clip": score}).notes
-    assert any(note.startswith("the recorded ego touches something") for note in notes)
+    scores = protocol.judge(protocol.prepare([truth]), [straight(4.0)])
+    notes = protocol.summarise(scores).notes
+    assert any(note.startswith("no collision is counted at a step") for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -207,15 +204,15 @@ def test_vad_needs_a_lidar_point_at_decision_time_and_uniad_does_not():
 
 def test_vad_sees_30_m_ahead_and_15_m_aside():
     ahead = road(("vehicle.car", 30.8, 0.0), ("vehicle.car", 32.0, 0.0), speed_mps=0.0)
-    assert agents_of(VAD, ahead) == 6
+    assert agents_of(vad, ahead) == 6
     aside = road(("vehicle.car", 0.0, 14.9), ("vehicle.car", 0.0, 15.1), speed_mps=0.0)
-    assert agents_of(VAD, aside) == 6
-    assert agents_of(UNIAD, aside) == 12
+    assert agents_of(vad, aside) == 6
+    assert agents_of(uniad, aside) == 12
 
 
-def agents_of(protocol: PlanningProtocol, truth: Truth) -> int:
+def agents_of(protocol: ModuleType, truth: Truth) -> int:
     """Footprints of all steps together."""
-    return len(protocol.rule.agents(truth).step)
+    return len(protocol._agents(truth).step)
 
 
 def test_an_agent_that_appears_later_can_be_hit_under_uniad_only():
@@ -234,21 +231,26 @@ def test_at_a_stop_vads_box_sits_one_cell_further_back():
         for protocol, row, expected in ((UNIAD, ahead, hit_uniad), (VAD, 199 - ahead, hit_vad)):
             grid[:] = False
             grid[:, row, 99] = True
-            obstacles = GridObstacles.from_grid(grid, protocol.rule.outlines)
-            assert obstacles.hits(np.zeros((6, 2))).all() == expected
+            assert hits(protocol, grid, np.zeros((6, 2))).all() == expected
+
+
+def hits(protocol: PlanningProtocol, grid: np.ndarray, xy_m: np.ndarray) -> np.ndarray:
+    """(6,) of a path over cells that are given."""
+    score = judged_path(protocol, on_grid(protocol, grid, np.zeros((6, 2))), xy_m)
+    assert score is not None
+    return score.hit
 
 
 def test_a_stop_is_exactly_zero_in_the_lidars_axes_however_it_is_mounted():
     """The cells are those that VAD's box covers at exactly 0 and not a hair ahead of it."""
     grid = np.zeros((6, 200, 200), dtype=bool)
     grid[:, 103, 98:102] = True
-    obstacles = GridObstacles.from_grid(grid, VAD.rule.outlines)
-    assert obstacles.hits(np.zeros((6, 2))).all()
-    assert not obstacles.hits(np.full((6, 2), [0.0, 1e-12])).any()
+    assert hits(VAD, grid, np.zeros((6, 2))).all()
+    assert not hits(VAD, grid, np.full((6, 2), [0.0, 1e-12])).any()
     rng = np.random.default_rng(0)
     for _ in range(20):
         mount = pose(quaternion(*rng.normal(0, [1.5, 0.02, 0.02])), [0.94, 0.02, 1.84])
-        score = VAD.judge(Prepared("t", "s", Case.of(np.zeros((6, 2)), obstacles, mount)), STOP)
+        score = first(VAD.judge(on_grid(VAD, grid, np.zeros((6, 2)), mount=mount), [STOP]))
         assert score is not None
         assert score.hit.all()
         assert (score.distance_m == 0).all()
@@ -260,9 +262,8 @@ def test_a_recorded_stop_is_exactly_zero_wherever_on_the_map():
     steps = {k: replace(step, global_from_ego=there) for k, step in truth.steps.items()}
     mount = pose(quaternion(-1.56, 0.01, 0.01), [0.94, 0.02, 1.84])
     steps = {k: replace(step, ego_from_lidar=mount) for k, step in steps.items()}
-    case = VAD.prepare(replace(truth, steps=steps)).case
-    assert case is not None
-    assert (case.recorded_xy_m == 0).all()
+    cases = VAD.prepare([replace(truth, steps=steps)])
+    assert (cases.recorded.xy_m == 0).all()
 
 
 def test_yaws_are_read_off_tilted_rotations_as_pyquaternion_does():
@@ -277,24 +278,22 @@ def test_yaws_are_read_off_tilted_rotations_as_pyquaternion_does():
 def test_uniads_recorded_path_has_the_noise_of_single_precision():
     """At 1.6 km from the map's origin: some 10 micrometres, more than rounding in double."""
     truth = world(0)
-    double = recorded_path(truth, point_lidar_m=(0.0, 0.0, -0.78), precision=np.float64)
-    case = UNIAD.prepare(truth).case
-    assert case is not None
-    assert 2e-6 < np.abs(case.recorded_xy_m - double).max() < 1e-3
+    double, _ = recorded_path(truth, point_lidar_m=(0.0, 0.0, -0.78), precision=np.float64)
+    single = UNIAD.prepare([truth]).recorded.xy_m[0]
+    assert 2e-6 < np.abs(single - double).max() < 1e-3
 
 
 def test_a_path_that_leaves_the_grid_is_glued_to_its_border():
     grid = np.zeros((6, 200, 200), dtype=bool)
     grid[:, 199, 98] = True
-    obstacles = GridObstacles.from_grid(grid, UNIAD.rule.outlines)
     far = np.tile([0.0, 500.0], (6, 1))
-    assert obstacles.hits(far).all()
-    assert not obstacles.hits(far + np.array([5.0, 0.0])).any()
+    assert hits(UNIAD, grid, far).all()
+    assert not hits(UNIAD, grid, far + np.array([5.0, 0.0])).any()
 
 
 def test_moving_the_point_is_not_changing_the_axes():
     """Turning on the spot moves the lidar, which sits 0.94 m ahead of the axle."""
     turn = Plan(np.zeros((6, 2)), yaw_ego_rad=np.full(6, np.pi / 2))
-    score = VAD.judge(VAD.prepare(road(speed_mps=0.0)), turn)
+    score = judged(VAD, road(speed_mps=0.0), turn)
     assert score is not None
     assert score.distance_m == pytest.approx(np.full(6, 0.94 * np.sqrt(2)), abs=1e-5)

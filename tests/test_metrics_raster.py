@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from reference import slow_planning as slow
 
+from drivevlm.metrics.grids import Block
 from drivevlm.metrics.raster import Grid, fill
-from drivevlm.metrics.uniad import UNIAD
+from drivevlm.metrics.uniad import PEERS_EGO, PEERS_GRID
 
 
 def rectangles(rng: np.random.Generator, count: int, *, middle: float, spread: float) -> np.ndarray:
@@ -99,7 +100,7 @@ def test_half_way_between_lattice_points_the_even_one_is_taken():
 
 
 def test_the_ego_is_a_block_of_32_cells():
-    block = UNIAD.outlines.block()
+    block = Block(PEERS_GRID, PEERS_EGO).block()
     assert len(block) == 32
     assert block.min(axis=0).tolist() == [97, 98]
     assert block.max(axis=0).tolist() == [104, 101]

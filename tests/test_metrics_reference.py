@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import reference
+from metrics_cases import One, cells_of, judged, judged_path, on_grid
 from reference.tables import truths
 
-from drivevlm.metrics.obstacles import GridObstacles
-from drivevlm.metrics.planning import Case, PlanningProtocol, Prepared
+from drivevlm.metrics.cases import Cases
+from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.protocols import PROTOCOLS
-from drivevlm.metrics.score import SampleScore
+from drivevlm.metrics.summary import Means
+from drivevlm.metrics.surface import Paths
 from drivevlm.world.plan import Plan
 from drivevlm.world.truth import Truth
 
@@ -44,18 +46,19 @@ def tables(version_folder: Path) -> dict[str, Truth]:
     return truths(version_folder)
 
 
-@lru_cache(maxsize=2)
-def prepared_from(dataroot: str, name: str) -> dict[str, Prepared]:
+@lru_cache(maxsize=3)
+def prepared_from(dataroot: str, name: str) -> dict[str, Cases]:
+    """By token, one clip each."""
     found = tables(Path(dataroot) / "v1.0-mini")
-    return {token: PROTOCOLS[name].prepare(truth) for token, truth in found.items()}
+    return {token: PROTOCOLS[name].prepare([truth]) for token, truth in found.items()}
 
 
 def flags(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=bool)
 
 
-def judged(protocol: PlanningProtocol, prepared: Prepared, xy_m: np.ndarray) -> SampleScore:
-    score = protocol.judge_path(prepared, np.asarray(xy_m, dtype=np.float64))
+def path_score(protocol: PlanningProtocol, cases: Cases, xy_m: np.ndarray) -> One:
+    score = judged_path(protocol, cases, xy_m)
     assert score is not None
     return score
 
@@ -63,7 +66,7 @@ def judged(protocol: PlanningProtocol, prepared: Prepared, xy_m: np.ndarray) -> 
 @BOTH
 def test_the_same_clips_are_counted(public: Any, protocol: PlanningProtocol):
     prepared = prepared_from(public.dataroot, protocol.name)
-    counted = [token for token in public.tokens if prepared[token].case is not None]
+    counted = [token for token in public.tokens if len(prepared[token])]
     assert len(counted) == public.aggregate(protocol.name)["n_samples"]
 
 
@@ -71,25 +74,25 @@ def test_the_same_clips_are_counted(public: Any, protocol: PlanningProtocol):
 def test_flags_from_the_stored_grids_are_exact(public: Any, protocol: PlanningProtocol):
     prepared = prepared_from(public.dataroot, protocol.name)
     for token in public.tokens:
-        if prepared[token].case is None:
+        if not len(prepared[token]):
             continue
         expected = public.expected(token, protocol.name)
         stored = stored_case(public, token, protocol)
-        score = judged(protocol, Prepared(token, "", stored), public.pred(token)[0])
-        known = score.recorded
+        score = path_score(protocol, stored, public.pred(token)[0])
+        known = np.isfinite(score.distance_m)
         np.testing.assert_array_equal(score.collision, flags(expected[COLLISION[protocol.name]]))
         np.testing.assert_array_equal(score.gt_hit | ~known, flags(expected["gt_box_col"]))
         raw = flags(expected["pred_box_col_raw"])
         np.testing.assert_array_equal(score.hit[known], raw[known])
 
 
-def stored_case(public: Any, token: str, protocol: PlanningProtocol) -> Case:
+def stored_case(public: Any, token: str, protocol: PlanningProtocol) -> Cases:
     """With the grids and the recorded path that the peer's code made."""
     recorded = np.array(public.expected(token)[f"gt_lidar_{protocol.name}"])[:, :2]
     if protocol is UNIAD:
         recorded[~flags(public.expected(token, "uniad")["mask"])] = np.nan
     grid = public.occ(protocol.name, token).astype(bool)
-    return Case.of(recorded, GridObstacles.from_grid(grid, protocol.rule.outlines))
+    return on_grid(protocol, grid, recorded)
 
 
 @BOTH
@@ -97,11 +100,10 @@ def test_our_own_grids_equal_the_stored_ones(public: Any, protocol: PlanningProt
     """Every cell of every step, the border included."""
     prepared = prepared_from(public.dataroot, protocol.name)
     for token in public.tokens:
-        case = prepared[token].case
-        if case is not None:
-            assert isinstance(case.obstacles, GridObstacles)
-            known = case.recorded
-            drawn, stored = case.obstacles.grid(), public.occ(protocol.name, token).astype(bool)
+        cases = prepared[token]
+        if len(cases):
+            known = cases.known[0]
+            drawn, stored = cells_of(cases), public.occ(protocol.name, token).astype(bool)
             np.testing.assert_array_equal(drawn[known], stored[known])
 
 
@@ -112,12 +114,12 @@ def test_from_tables_to_scores(public: Any, protocol: PlanningProtocol):
     prepared = prepared_from(public.dataroot, protocol.name)
     gt_differs = 0
     for token in public.tokens:
-        if prepared[token].case is None:
+        if not len(prepared[token]):
             continue
         expected = public.expected(token, protocol.name)
-        score = judged(protocol, prepared[token], public.pred(token)[0])
+        score = path_score(protocol, prepared[token], public.pred(token)[0])
         np.testing.assert_array_equal(score.collision, flags(expected[COLLISION[protocol.name]]))
-        gt_hit = score.gt_hit | ~score.recorded
+        gt_hit = score.gt_hit | ~np.isfinite(score.distance_m)
         gt_differs += int((gt_hit != flags(expected["gt_box_col"])).sum())
         if protocol is UNIAD:
             got = np.nan_to_num(score.distance_m)
@@ -136,21 +138,26 @@ def test_the_split_sums_up_to_the_peers_figures(public: Any):
         for horizon in ("1s", "2s", "3s"):
             l2 = wanted[strategy]["L2"][horizon]
             collision = wanted[strategy]["obj_box_col"][horizon]
-            assert means.l2_m[horizon] == pytest.approx(l2, abs=1e-4)
-            assert means.collision[horizon] == pytest.approx(collision, abs=1e-6)
+            assert mean(means, "l2_m", horizon) == pytest.approx(l2, abs=1e-4)
+            assert mean(means, "collision", horizon) == pytest.approx(collision, abs=1e-6)
     means, wanted = summed(public, VAD), public.aggregate("vad")
     for horizon in ("1s", "2s", "3s"):
-        assert means.l2_m[horizon] == pytest.approx(wanted[f"plan_L2_{horizon}"], abs=1e-4)
+        l2 = wanted[f"plan_L2_{horizon}"]
+        assert mean(means, "l2_m", horizon) == pytest.approx(l2, abs=1e-4)
         collision = wanted[f"plan_obj_box_col_{horizon}"]
-        assert means.collision[horizon] == pytest.approx(collision, abs=1e-6)
+        assert mean(means, "collision", horizon) == pytest.approx(collision, abs=1e-6)
 
 
-def summed(public: Any, protocol: PlanningProtocol) -> Any:
-    prepared = prepared_from(public.dataroot, "vad" if protocol is VAD else "uniad")
-    scores = {
-        token: protocol.judge_path(prepared[token], public.pred(token)[0].astype(np.float64))
-        for token in public.tokens
-    }
+def mean(means: Means, figure: str, column: str) -> float | None:
+    return means.figures[figure][column].mean
+
+
+def summed(public: Any, protocol: PlanningProtocol) -> Means:
+    """All clips at once."""
+    found = tables(Path(public.dataroot) / "v1.0-mini")
+    cases = protocol.prepare(found[token] for token in public.tokens)
+    xy_m = np.array([public.pred(token)[0] for token in cases.tokens], dtype=np.float64)
+    scores = protocol.judge_paths(cases, Paths(xy_m, np.zeros(xy_m.shape[:2])))
     return protocol.summarise(scores).strict
 
 
@@ -178,9 +185,8 @@ def test_cases_without_a_dataset_are_exact(public: Any):
 
 def without_dataset(
     protocol: PlanningProtocol, gt: np.ndarray, occupied: np.ndarray, pred: np.ndarray
-) -> SampleScore:
-    obstacles = GridObstacles.from_grid(occupied, protocol.rule.outlines)
-    return judged(protocol, Prepared("", "", Case.of(gt, obstacles)), pred)
+) -> One:
+    return path_score(protocol, on_grid(protocol, occupied, gt), pred)
 
 
 def test_every_real_keyframe_is_counted_and_the_expert_is_right():
@@ -191,15 +197,14 @@ def test_every_real_keyframe_is_counted_and_the_expert_is_right():
     """
     found = tables(reference("nuscenes_mini_real") / "v1.0-mini")
     for protocol, n in ((UNIAD, 120), (VAD, 102)):
-        scores = {
-            token: protocol.judge(protocol.prepare(truth), held(truth))
-            for token, truth in found.items()
-        }
-        score = protocol.summarise(scores)
+        cases = protocol.prepare(found.values())
+        scores = protocol.judge(cases, [held(found[token]) for token in cases.tokens])
+        score = protocol.summarise(scores, n_total=len(found))
         assert (score.strict.n, score.lenient.n, score.n_total) == (n, n, 120)
-        assert all(value is not None and value <= 0.03 for value in score.strict.l2_m.values())
-        assert set(score.strict.collision.values()) == {0.0}
-        assert set(score.strict.l2_ci95_m.values()) == {None}
+        l2 = score.strict.figures["l2_m"].values()
+        assert all(value.mean is not None and value.mean <= 0.03 for value in l2)
+        assert {value.mean for value in score.strict.figures["collision"].values()} == {0.0}
+        assert {value.ci95 for value in l2} == {None}
 
 
 def held(truth: Truth) -> Plan:
@@ -218,7 +223,7 @@ def test_where_the_point_is_the_ego_origin_the_expert_is_exact():
         if plan is None:
             continue
         flat = replace(truth, steps={k: at_origin(step) for k, step in truth.steps.items()})
-        score = VAD.judge(VAD.prepare(flat), plan)
+        score = judged(VAD, flat, plan)
         assert score is not None
         assert score.distance_m.max() <= 1e-6
 
@@ -242,7 +247,7 @@ def test_both_category_tables_give_the_same_scores(public: Any, tmp_path: Path):
     changed = truths(tmp_path)
     for token in public.tokens[::40]:
         for protocol in (UNIAD, VAD):
-            ours = protocol.prepare(changed[token]).case
-            wanted = prepared_from(public.dataroot, protocol.name)[token].case
-            if ours is not None and wanted is not None:
-                np.testing.assert_array_equal(ours.obstacles.packed, wanted.obstacles.packed)
+            ours = protocol.prepare([changed[token]])
+            wanted = prepared_from(public.dataroot, protocol.name)[token]
+            if len(wanted):
+                np.testing.assert_array_equal(cells_of(ours), cells_of(wanted))

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drivevlm.data.recording import Recording, SceneClips
-from drivevlm.evaluate.plan_run import Progress
+from drivevlm.evaluate.prepared import Progress, prepared
+from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.consistency import consistency
 from drivevlm.metrics.detection import DetectionCounts, detection_counts, detection_figures
 from drivevlm.metrics.failures import failure_counts
-from drivevlm.metrics.planning import PlanningProtocol, Prepared
-from drivevlm.metrics.score import COLUMNS, SampleScore, clip_values, known_columns
+from drivevlm.metrics.planning import STOP, PlanningProtocol, PlanStack
+from drivevlm.metrics.score import Scores, clip_values, columns_of, known_columns
 from drivevlm.record.run_folder import Key, Record
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
 from drivevlm.world.labels import boxes_now
 from drivevlm.world.plan import Plan
-from drivevlm.world.truth import Truth
 
 Json = dict[str, Any]
 Fallback = Callable[[Clip], Plan]
-ClipScores = Mapping[str, Mapping[str, float | None]]
+ClipNumbers = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,45 @@ class RunScores:
 
     Attributes:
         by_planner: The ``planners`` object of results.json, without labels and models.
-        by_clip: By token, then planner, then a number's name with its unit: for the page.
-        sort_by: Which of those numbers says how bad a clip is.
+        scores: By planner, then by protocol, step by step.
+        protocols: Who scored, in order.
+        tokens: Clips on which some planner decided, in order.
         clips, scenes: How many the main planner decided on.
     """
 
     by_planner: Mapping[str, Json]
-    by_clip: Mapping[str, ClipScores]
-    sort_by: str
+    scores: Mapping[str, Mapping[str, Scores]]
+    protocols: tuple[PlanningProtocol, ...]
+    tokens: tuple[str, ...]
     clips: int
     scenes: int
+
+    @property
+    def sort_by(self) -> str:
+        """Name and unit of the number that says how bad a clip is."""
+        return f"{self.protocols[0].name} L2 avg (m)" if self.protocols else ""
+
+    def badness(self) -> Mapping[str, float]:
+        """That number of the main planner, by token; clips that cannot be judged are missing."""
+        first = next(iter(self.scores.values()), {})
+        if not self.protocols or self.protocols[0].name not in first:
+            return {}
+        scores, l2 = first[self.protocols[0].name], self.protocols[0].rule.figures[0]
+        values = clip_values(scores, l2)[:, -1]
+        whole = scores.known.all(axis=1)
+        return {t: float(v) for t, v, k in zip(scores.tokens, values, whole, strict=True) if k}
+
+    def numbers(self, token: str) -> ClipNumbers:
+        """By planner, then by a number's name with its unit: for the page."""
+        return {
+            planner: {
+                name: value
+                for protocol in self.protocols
+                if protocol.name in by_protocol
+                for name, value in _shown(protocol, by_protocol[protocol.name], token).items()
+            }
+            for planner, by_protocol in self.scores.items()
+        }
 
 
 def score_run(
@@ -55,115 +84,127 @@ def score_run(
     protocols: Sequence[PlanningProtocol],
     fallback: Fallback,
     seed: int = 0,
+    cache: Path | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> RunScores:
     """Score every planner's records under every protocol.
 
-    The truth of a clip is read and prepared once for all planners. A failed plan is judged as the
-    fallback (strict) and left out (lenient). A clip that a planner never decided on, in a run that
-    was broken off, is in neither: ``n_total`` says how many were.
+    The truths are prepared once for all planners, and kept in ``cache``. A failed plan is judged
+    as the fallback (strict) and left out (lenient). A clip that a planner never decided on, in a
+    run that was broken off, is in neither: ``n_total`` says how many were.
     """
-    tally = {name: _Tally() for name in planners}
-    by_clip: dict[str, dict[str, dict[str, float | None]]] = {}
-    total = sum(len(scene.tokens) for scene in scenes)
     tokens = [token for scene in scenes for token in scene.tokens]
-    for number, token in enumerate(tokens, start=1):
-        decided = {n: records[n, token].decision for n in planners if (n, token) in records}
-        if decided:
-            truth = recording.truth(token)
-            judged = _Judged.of(token, truth, recording, protocols, fallback)
-            by_clip[token] = {
-                name: tally[name].add(judged, decision) for name, decision in decided.items()
-            }
-        progress("scoring", number, total)
-    main = [key for key in ((planners[0], token) for token in tokens) if key in records]
+    decided = {
+        name: {token: records[name, token].decision for token in tokens if (name, token) in records}
+        for name in planners
+    }
+    cases = prepared(recording, tokens, protocols, cache=cache, progress=progress)
+    by_planner: dict[str, Json] = {}
+    scores: dict[str, dict[str, Scores]] = {}
+    for number, (name, decisions) in enumerate(decided.items(), start=1):
+        judged = Judged.of(recording, decisions, cases, fallback)
+        scores[name] = {p.name: judged.scores(p, cases[p.name]) for p in protocols if cases}
+        summaries = {
+            p.name: p.summarise(scores[name][p.name], n_total=len(decisions), seed=seed).to_json()
+            for p in protocols
+            if cases and decisions
+        }
+        by_planner[name] = {"protocols": summaries, **answers(recording, decisions)}
+        progress("scoring", number, len(planners))
+    main = decided[planners[0]]
     return RunScores(
-        {name: tally[name].figures(protocols, seed) for name in planners},
-        by_clip,
-        f"{protocols[0].name} L2 avg (m)" if protocols else "",
+        by_planner,
+        scores,
+        tuple(protocols),
+        tuple(token for token in tokens if any(token in mine for mine in decided.values())),
         len(main),
-        len({records[key].scene for key in main}),
+        len({records[planners[0], token].scene for token in main}),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """One clip with its truth, ready for any number of planners."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One planner's plans, ready for every protocol.
 
-    token: str
-    truth: Truth | None
-    prepared: Mapping[str, tuple[PlanningProtocol, Prepared]]
-    fallback: Callable[[], Plan]
+    Attributes:
+        row: By token, a row of the others.
+        plans: With the fallback in place of what failed.
+        answered: (N,) which did not fail.
+    """
+
+    row: Mapping[str, int]
+    plans: PlanStack
+    answered: np.ndarray[Any, np.dtype[np.bool_]]
 
     @classmethod
     def of(
         cls,
-        token: str,
-        truth: Truth | None,
         recording: Recording,
-        protocols: Sequence[PlanningProtocol],
+        decisions: Mapping[str, Decision],
+        cases: Mapping[str, Cases],
         fallback: Fallback,
-    ) -> _Judged:
-        prepared = {} if truth is None else {p.name: (p, p.prepare(truth)) for p in protocols}
-        return cls(token, truth, prepared, lambda: fallback(recording.clip(token)))
+    ) -> Judged:
+        """From a planner's decisions; a fallback is asked for where some protocol counts it."""
+        counted = {token for case in cases.values() for token in case.tokens}
+
+        def plan(token: str, decision: Decision) -> Plan:
+            if decision.plan is not None:
+                return decision.plan
+            return fallback(recording.clip(token)) if token in counted else STOP
+
+        return cls(
+            {token: row for row, token in enumerate(decisions)},
+            PlanStack.of([plan(token, decision) for token, decision in decisions.items()]),
+            np.array([d.plan is not None for d in decisions.values()], dtype=np.bool_),
+        )
+
+    def scores(self, protocol: PlanningProtocol, cases: Cases) -> Scores:
+        """Of those counted clips on which the planner decided."""
+        mine = cases.only([token in self.row for token in cases.tokens])
+        rows = [self.row[token] for token in mine.tokens]
+        stack = PlanStack(self.plans.xy_ego_m[rows], self.plans.yaw_ego_rad[rows])
+        return protocol.judge_paths(mine, protocol.paths(mine, stack), answered=self.answered[rows])
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Everything that one planner's figures are made of."""
-
-    decisions: list[Decision] = field(default_factory=list)
-    scores: dict[str, dict[str, SampleScore | None]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    detections: list[DetectionCounts] = field(default_factory=list)
-
-    def add(self, judged: _Judged, decision: Decision) -> dict[str, float | None]:
-        """Count one decision; its numbers by name, for the page."""
-        self.decisions.append(decision)
-        if judged.truth is not None and decision.plan is not None:
-            counts = detection_counts(decision.detections, boxes_now(judged.truth))
-            self.detections.append(counts)
-        shown: dict[str, float | None] = {}
-        for name, (protocol, prepared) in judged.prepared.items():
-            counted = prepared.case is not None
-            fallback = judged.fallback() if decision.plan is None and counted else None
-            score = protocol.judge(prepared, decision.plan, fallback=fallback)
-            self.scores[name][judged.token] = score
-            shown |= _shown(protocol, score)
-        return shown
-
-    @property
-    def _detects(self) -> bool:
-        """A planner that never speaks of an object does not detect; one that does is judged on
-        all its answers, those that see nothing among them."""
-        return any(decision.detections for decision in self.decisions)
-
-    def figures(self, protocols: Sequence[PlanningProtocol], seed: int) -> Json:
-        """The planner's object of results.json."""
-        return {
-            "protocols": {
-                p.name: p.summarise(self.scores[p.name], seed=seed).to_json()
-                for p in protocols
-                if self.scores[p.name]
-            },
-            "failures": failure_counts(self.decisions),
-            "consistency": consistency(self.decisions),
-            "detection": detection_figures(self.detections) if self._detects else None,
-            "tokens": _tokens(self.decisions),
-            "ms": _milliseconds(self.decisions),
-        }
+def answers(recording: Recording, decisions: Mapping[str, Decision]) -> Json:
+    """What a planner's answers are like, apart from its plans."""
+    told = list(decisions.values())
+    return {
+        "failures": failure_counts(told),
+        "consistency": consistency(told),
+        "detection": _detection(recording, decisions),
+        "tokens": _tokens(told),
+        "ms": _milliseconds(told),
+    }
 
 
-def _shown(protocol: PlanningProtocol, score: SampleScore | None) -> dict[str, float | None]:
-    names = [f"{protocol.name} L2 {c} (m)" for c in COLUMNS]
-    names += [f"{protocol.name} collision {c}" for c in COLUMNS]
-    if score is None:
-        return dict.fromkeys(names)
-    values = clip_values([score], protocol.rule.averaging)[0]
-    known = known_columns([score])
-    shown = [float(v) if k else None for v, k in zip(values, known, strict=True)]
-    return dict(zip(names, shown, strict=True))
+def _detection(recording: Recording, decisions: Mapping[str, Decision]) -> Json | None:
+    """A planner that never speaks of an object does not detect; one that does is judged on all
+    its answers, those that see nothing among them."""
+    if not any(decision.detections for decision in decisions.values()):
+        return None
+    counts: list[DetectionCounts] = []
+    for token, decision in decisions.items():
+        truth = recording.truth(token)
+        if truth is not None and decision.plan is not None:
+            counts.append(detection_counts(decision.detections, boxes_now(truth)))
+    return detection_figures(counts)
+
+
+def _shown(protocol: PlanningProtocol, scores: Scores, token: str) -> dict[str, float | None]:
+    """One clip's numbers; None where it is not counted, or cannot be judged."""
+    row = scores.only(np.array([token == other for other in scores.tokens], dtype=np.bool_))
+    shown: dict[str, float | None] = {}
+    for figure in protocol.rule.figures:
+        unit = " (m)" if figure.name.endswith("_m") else ""
+        words = "L2" if figure.name == "l2_m" else figure.name.removesuffix("_m").replace("_", " ")
+        values = clip_values(row, figure)[0] if len(row) else None
+        known = known_columns(row, figure)
+        for k, column in enumerate(columns_of(figure)):
+            value = None if values is None or not known[k] else float(values[k])
+            told = None if value is None or np.isnan(value) else value
+            shown[f"{protocol.name} {words} {column}{unit}"] = told
+    return shown
 
 
 def _tokens(decisions: Sequence[Decision]) -> Json | None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivevlm.metrics.raster import Bools, Ints
+from drivevlm.metrics.surface import CannotJudgeError
 from drivevlm.world.boxes import footprint_m
 from drivevlm.world.categories import detection_category
-from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz
+from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz, wrap_rad
 from drivevlm.world.truth import FUTURE_STEPS, LabelledBoxes, Truth, TruthStep
 
 Precision = type[np.float32] | type[np.float64]
@@ -23,10 +24,6 @@ VEHICLES = frozenset(
     {"car", "truck", "bus", "trailer", "construction_vehicle", "motorcycle", "bicycle"}
 )
 """The detection classes that carry wheels and are driven."""
-
-
-class CannotJudgeError(Exception):
-    """The recording lacks something that a protocol needs; the message says what."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +82,8 @@ def _turned(xyz: NDArray[Any], rotation: Floats) -> NDArray[Any]:
 
 def recorded_path(
     truth: Truth, *, point_lidar_m: tuple[float, float, float], precision: Precision
-) -> Floats:
-    """(T, 2) recorded path of a point fixed to the lidar, in its axes of decision time.
+) -> tuple[Floats, Floats]:
+    """(T, 2) recorded path of a point fixed to the lidar, and (T,) headings, in its axes now.
 
     NaN where the future was not recorded. Roll, pitch and height are as recorded.
     """
@@ -94,7 +91,8 @@ def recorded_path(
     for step in range(1, FUTURE_STEPS + 1):
         if step in truth.steps:
             xy_m[step - 1] = carried_m(np.array([point_lidar_m]), truth, step, precision)[0, :2]
-    return xy_m
+    yaw_ego_rad = truth.future_path()[1]
+    return xy_m, wrap_rad(yaw_ego_rad - lidar_mount(truth.now).yaw_rad)
 
 
 def each_keyframe(truth: Truth, *, classes: Collection[str], precision: Precision) -> Footprints:

@@ -1,113 +1,23 @@
-"""The seam of the planning protocols: prepare a truth once, judge any plan, sum up the scores."""
+"""The planning protocols at work: prepare truths once, judge any plans, sum up the scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
-from drivevlm.metrics.footprints import (
-    CannotJudgeError,
-    Footprints,
-    Precision,
-    lidar_mount,
-    recorded_path,
-)
-from drivevlm.metrics.obstacles import GridRule, Obstacles
+from drivevlm.metrics.cases import PATH_DIGITS, Cases, joined, part_of
 from drivevlm.metrics.raster import Bools
-from drivevlm.metrics.score import Averaging, ProtocolScore, SampleScore, summary
-from drivevlm.world.plan import Plan, path_of_point
-from drivevlm.world.pose import Floats, Pose3
+from drivevlm.metrics.rule import Axes, PlanningRule
+from drivevlm.metrics.score import Scores, Touched
+from drivevlm.metrics.summary import ProtocolScore, summary
+from drivevlm.metrics.surface import Paths
+from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Floats, wrap_rad
 from drivevlm.world.truth import FUTURE_STEPS, STEP_S, Truth
 
-# T: FUTURE_STEPS, of STEP_S each.
-
-PATH_DIGITS = 6
-"""Paths are rounded to micrometres when their axes are changed, so that rounding noise never moves
-a stop to another cell."""
-
-
-class Counted(str, Enum):
-    """Which clips a protocol counts."""
-
-    EVERY_KEYFRAME = "every keyframe; what was not recorded adds 0 and stays in the count"
-    FULL_FUTURE = "keyframes with a recorded future of 3 s"
-
-
-@dataclass(frozen=True, slots=True)
-class PlanningRule:
-    """One protocol as data.
-
-    Attributes:
-        name: As tables and the command line call it.
-        source: Whose code it follows, and at which commit.
-        counted: Which clips.
-        point_lidar_m: The body point whose path is scored, in the lidar's frame.
-        precision: Of the numbers in which the recorded path is moved between poses.
-        agents: Who can be hit, and where they are at each step.
-        outlines: How they and the ego are drawn.
-        averaging: From steps to the values at 1, 2 and 3 s.
-        quirks: What a reader of the numbers should know, a line each.
-    """
-
-    name: str
-    source: str
-    counted: Counted
-    point_lidar_m: tuple[float, float, float]
-    precision: Precision
-    agents: Callable[[Truth], Footprints]
-    outlines: GridRule
-    averaging: Averaging
-    quirks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """What plans of one clip are compared with, in the lidar's axes: x right, y ahead.
-
-    Attributes:
-        recorded_xy_m: (T, 2); NaN where not recorded.
-        obstacles: Who can be hit.
-        gt_hit: (T,) where the recorded ego itself touches something.
-        ego_from_lidar: Whose axes these are; None where plans come in these axes anyway.
-    """
-
-    recorded_xy_m: Floats
-    obstacles: Obstacles
-    gt_hit: Bools
-    ego_from_lidar: Pose3 | None
-
-    @classmethod
-    def of(
-        cls, recorded_xy_m: Floats, obstacles: Obstacles, ego_from_lidar: Pose3 | None = None
-    ) -> Case:
-        """With the recorded ego's own hits."""
-        recorded = np.isfinite(recorded_xy_m).all(axis=1)
-        gt_hit = obstacles.hits(np.where(recorded[:, None], recorded_xy_m, 0.0)) & recorded
-        return cls(recorded_xy_m, obstacles, gt_hit, ego_from_lidar)
-
-    @property
-    def recorded(self) -> Bools:
-        """(T,) which steps were recorded."""
-        return np.asarray(np.isfinite(self.recorded_xy_m).all(axis=1))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """One clip, ready to judge any number of planners.
-
-    Attributes:
-        token, scene: The clip's.
-        case: What plans are compared with; None where the protocol does not count the clip.
-        reason: Why not; "" where it does.
-    """
-
-    token: str
-    scene: str
-    case: Case | None
-    reason: str = ""
+# N: clips, T: FUTURE_STEPS, of STEP_S each.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,89 +31,124 @@ class PlanningProtocol:
         """As tables and the command line call it."""
         return self.rule.name
 
-    def prepare(self, truth: Truth) -> Prepared:
-        """Everything about a clip that does not depend on the plan."""
-        if self.rule.counted is Counted.FULL_FUTURE and not truth.future_valid.all():
-            return Prepared(truth.token, truth.scene, None, "the recorded future ends before 3 s")
-        try:
-            obstacles = self.rule.outlines.obstacles(self.rule.agents(truth))
-            recorded_xy_m = recorded_path(
-                truth, point_lidar_m=self.rule.point_lidar_m, precision=self.rule.precision
-            )
-            recorded_xy_m = np.round(recorded_xy_m, PATH_DIGITS)
-            mount = lidar_mount(truth.now)
-        except CannotJudgeError as missing:
-            return Prepared(truth.token, truth.scene, None, str(missing))
-        return Prepared(truth.token, truth.scene, Case.of(recorded_xy_m, obstacles, mount))
+    def prepare(self, truths: Iterable[Truth]) -> Cases:
+        """Everything about clips that does not depend on a plan."""
+        return joined(self.rule, {truth.token: part_of(self.rule, truth) for truth in truths})
 
     def judge(
-        self, prepared: Prepared, plan: Plan | None, *, fallback: Plan | None = None
-    ) -> SampleScore | None:
-        """Score one plan; None where the protocol does not count the clip.
+        self, cases: Cases, plans: Sequence[Plan | None], *, fallback: Plan | None = None
+    ) -> Scores:
+        """Score a plan for each clip.
 
         Args:
-            prepared: The clip.
-            plan: None where the planner failed: the fallback is judged in its place, and the
+            cases: N clips.
+            plans: N; None where the planner failed: the fallback is judged in its place, and the
                 score says that it was not answered.
             fallback: The declared fallback; to stop on the spot when left out.
         """
-        if prepared.case is None:
-            return None
-        judged = plan or fallback or STOP
-        xy_m = self._path(prepared.case, plan_at_steps(judged))
-        return self.judge_path(prepared, xy_m, answered=plan is not None)
+        answered = np.array([plan is not None for plan in plans], dtype=np.bool_)
+        stacked = PlanStack.of([plan or fallback or STOP for plan in plans])
+        return self.judge_paths(cases, self.paths(cases, stacked), answered=answered)
 
-    def judge_path(
-        self, prepared: Prepared, xy_m: Floats, *, answered: bool = True
-    ) -> SampleScore | None:
-        """Score a path (T, 2) of the protocol's own point, already in the lidar's axes.
+    def paths(self, cases: Cases, plans: PlanStack) -> Paths:
+        """Plans of the rear axle as paths of the protocol's point, in the protocol's axes."""
+        if self.rule.point == "rear_axle":
+            return Paths(np.round(plans.xy_ego_m, PATH_DIGITS), plans.yaw_ego_rad)
+        point_m = np.einsum("nij,j->ni", cases.turn, self.rule.point) + cases.shift_m
+        cos, sin = np.cos(plans.yaw_ego_rad), np.sin(plans.yaw_ego_rad)
+        x_m, y_m = point_m[:, :1], point_m[:, 1:2]
+        offset_m = np.stack([cos * x_m - sin * y_m, sin * x_m + cos * y_m], axis=-1)
+        height_m = np.broadcast_to(point_m[:, None, 2:], (*plans.yaw_ego_rad.shape, 1))
+        xyz_ego_m = np.concatenate([plans.xy_ego_m + offset_m, height_m], axis=-1)
+        # (N, T, 3) @ (N, 3, 3): the inverse of a rotation, from the right, is itself.
+        xyz_lidar_m = (xyz_ego_m - cases.shift_m[:, None]) @ cases.turn
+        mount_yaw_rad = np.arctan2(cases.turn[:, 1, 0], cases.turn[:, 0, 0])
+        paths = Paths(
+            np.round(xyz_lidar_m[..., :2], PATH_DIGITS),
+            wrap_rad(plans.yaw_ego_rad - mount_yaw_rad[:, None]),
+        )
+        return paths if self.rule.axes is Axes.LIDAR else in_ego_axes(paths)
 
-        These are the axes of most peers' files: x right, y ahead. Nothing is moved.
+    def judge_paths(self, cases: Cases, paths: Paths, *, answered: Bools | None = None) -> Scores:
+        """Score paths of the protocol's own point, already in its axes. Nothing is moved.
+
+        Raises ValueError where a path is not finite or of another length.
         """
-        if xy_m.shape != (FUTURE_STEPS, 2) or not np.isfinite(xy_m).all():
+        if paths.xy_m.shape != (len(cases), FUTURE_STEPS, 2) or not np.isfinite(paths.xy_m).all():
             raise ValueError(
-                f"clip {prepared.token}: a path must be finite and ({FUTURE_STEPS}, 2), got "
-                f"{xy_m.shape}"
+                f"{self.name}: paths must be finite and ({len(cases)}, {FUTURE_STEPS}, 2), got "
+                f"{paths.xy_m.shape}"
             )
-        case = prepared.case
-        if case is None:
-            return None
-        off_m = xy_m - case.recorded_xy_m
-        return SampleScore(
-            token=prepared.token,
-            scene=prepared.scene,
-            answered=answered,
-            distance_m=np.hypot(off_m[:, 0], off_m[:, 1]),
-            hit=case.obstacles.hits(xy_m) & case.recorded,
-            gt_hit=case.gt_hit,
+        if self.rule.admitted is not None:
+            paths = Paths(self.rule.admitted(paths.xy_m), paths.yaw_rad)
+        laid = self.rule.laid(paths)
+        off_m = paths.xy_m - cases.recorded.xy_m
+        return Scores(
+            cases.tokens,
+            cases.scenes,
+            np.ones(len(cases), dtype=np.bool_) if answered is None else answered,
+            np.hypot(off_m[..., 0], off_m[..., 1]),
+            {name: _touched(cases, name, laid) for name in cases.touchable},
         )
 
     def summarise(
-        self, scores: Mapping[str, SampleScore | None], *, seed: int = 0
+        self,
+        scores: Scores,
+        *,
+        n_total: int | None = None,
+        splits: Mapping[str, Collection[str]] | None = None,
+        seed: int = 0,
     ) -> ProtocolScore:
         """Means over the clips that could be judged, with scene-level intervals.
 
         Args:
-            scores: By clip token; None where ``judge`` gave None.
+            scores: Of the counted clips.
+            n_total: Clips that were planned, counted or not; as many as were scored if left out.
+            splits: Tokens by kind of clip.
             seed: Of the bootstrap.
         """
-        return summary(
-            scores,
-            protocol=self.name,
-            averaging=self.rule.averaging,
-            counted=self.rule.counted.value,
-            seed=seed,
-        )
+        total = len(scores) if n_total is None else n_total
+        return summary(self.rule, scores, n_total=total, splits=splits or {}, seed=seed)
 
-    def _path(self, case: Case, plan: Plan) -> Floats:
-        """(T, 2) the plan as the path of the protocol's point, in the lidar's axes."""
-        if case.ego_from_lidar is None:
-            raise ValueError(f"{self.name}: this case has no lidar to express a plan in")
-        point_ego_m = case.ego_from_lidar.apply(np.array(self.rule.point_lidar_m))
-        xy_ego_m = path_of_point(plan, point_ego_m=point_ego_m[:2])
-        xyz_ego_m = np.c_[xy_ego_m, np.full(len(xy_ego_m), point_ego_m[2])]
-        xyz_lidar_m = case.ego_from_lidar.inverse().apply(xyz_ego_m)
-        return np.round(xyz_lidar_m[:, :2], PATH_DIGITS)
+
+def _touched(cases: Cases, name: str, laid: Paths) -> Touched:
+    touchable = cases.touchable[name]
+    shape = laid.yaw_rad.shape
+    hit, excused, recorded = (np.zeros(shape, dtype=np.bool_) for _ in range(3))
+    rows = touchable.rows
+    hit[rows] = touchable.layer.touched(Paths(laid.xy_m[rows], laid.yaw_rad[rows]))
+    excused[rows], recorded[rows] = touchable.excused, touchable.recorded
+    return Touched(hit & cases.known, excused, recorded, np.isin(np.arange(len(cases)), rows))
+
+
+def in_ego_axes(paths: Paths) -> Paths:
+    """Paths in the lidar's axes (x right, y ahead) as x ahead, y left: exactly, no rounding."""
+    xy_m = np.stack([paths.xy_m[..., 1], -paths.xy_m[..., 0]], axis=-1)
+    return Paths(xy_m, wrap_rad(paths.yaw_rad - np.pi / 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanStack:
+    """Plans at 0.5 s, 1 s, ... 3 s.
+
+    Attributes:
+        xy_ego_m: (N, T, 2).
+        yaw_ego_rad: (N, T) headings.
+    """
+
+    xy_ego_m: Floats
+    yaw_ego_rad: Floats
+
+    @classmethod
+    def of(cls, plans: Sequence[Plan]) -> PlanStack:
+        """One row a plan. Raises ValueError where one cannot be read at these times."""
+        if not plans:
+            return cls(np.zeros((0, FUTURE_STEPS, 2)), np.zeros((0, FUTURE_STEPS)))
+        rows = [plan_at_steps(plan) for plan in plans]
+        return cls(
+            np.stack([row.xy_ego_m for row in rows]),
+            np.stack([row.headings_ego_rad() for row in rows]),
+        )
 
 
 STOP = Plan(np.zeros((FUTURE_STEPS, 2)), dt_s=STEP_S, yaw_ego_rad=np.zeros(FUTURE_STEPS))

@@ -1,231 +1,165 @@
-"""From the steps of one plan to the numbers of a table, each with its base."""
+"""What plans earned under one protocol, step by step, and the values that are averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
-from drivevlm.metrics.interval import Interval, mean_intervals, too_few_scenes
 from drivevlm.metrics.raster import Bools
+from drivevlm.metrics.rule import DISTANCE, Averaging, Figure
 from drivevlm.world.pose import Floats
 from drivevlm.world.truth import STEP_S
 
-# T: steps. C: clips.
+# N: clips, T: steps.
 
 HORIZONS_S = (1.0, 2.0, 3.0)
 COLUMNS = ("1s", "2s", "3s", "avg")
 """Every figure is given at these horizons; ``avg`` is the mean of the three."""
-
-
-class Averaging(str, Enum):
-    """How the steps of a clip become its value at k seconds."""
-
-    AT = "the step at k s"
-    MEAN = "the mean over the steps up to k s"
+MISS_M = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SampleScore:
-    """One plan of one clip, step by step.
+class Touched:
+    """Whether paths touch one thing.
 
     Attributes:
-        token, scene: The clip's.
-        answered: False where the fallback was judged in place of a failed plan.
-        distance_m: (T,) from the recorded point; NaN where the future was not recorded.
-        hit: (T,) the plan's ego touches something; False where not recorded.
-        gt_hit: (T,) the recorded ego touches something: no collision can be counted there.
+        hit: (N, T) the plan's ego touches it; False where not recorded.
+        excused: (N, T) it is not held against the plan.
+        recorded: (N, T) the recorded ego touches it.
+        judged: (N,) in which clips that can be told.
     """
 
-    token: str
-    scene: str
-    answered: bool
-    distance_m: Floats
     hit: Bools
-    gt_hit: Bools
-
-    @property
-    def recorded(self) -> Bools:
-        """(T,) which steps can be judged."""
-        return np.isfinite(self.distance_m)
-
-    @property
-    def collision(self) -> Bools:
-        """(T,) the plan's ego touches something while the recorded ego does not."""
-        return self.hit & ~self.gt_hit & self.recorded
-
-    def to_json(self) -> dict[str, object]:
-        """For a file: per step, null where the future was not recorded."""
-        known = [bool(k) for k in self.recorded]
-        steps = {"hit": self.hit, "gt_hit": self.gt_hit, "collision": self.collision}
-        flags = {
-            name: [bool(v) if k else None for v, k in zip(values, known, strict=True)]
-            for name, values in steps.items()
-        }
-        distances = [float(d) if k else None for d, k in zip(self.distance_m, known, strict=True)]
-        return {
-            "token": self.token,
-            "scene": self.scene,
-            "answered": self.answered,
-            "d_m": distances,
-            **flags,
-            "valid": known,
-        }
+    excused: Bools
+    recorded: Bools
+    judged: Bools
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """Means over a set of clips; None where there is no clip.
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One plan for each of N clips, step by step.
 
     Attributes:
-        n: Clips in every mean.
-        l2_m, collision: By ``COLUMNS``; collision as a fraction.
-        l2_ci95_m, collision_ci95: 95 % intervals, None where there is none.
+        tokens, scenes: The clips'.
+        answered: (N,) False where the fallback was judged in place of a failed plan.
+        distance_m: (N, T) from the recorded point; NaN where the future was not recorded.
+        touched: By touch.
     """
 
-    n: int
-    l2_m: Mapping[str, float | None]
-    collision: Mapping[str, float | None]
-    l2_ci95_m: Mapping[str, Interval | None]
-    collision_ci95: Mapping[str, Interval | None]
+    tokens: tuple[str, ...]
+    scenes: tuple[str, ...]
+    answered: Bools
+    distance_m: Floats
+    touched: Mapping[str, Touched]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def known(self) -> Bools:
+        """(N, T) which steps were recorded."""
+        return np.asarray(np.isfinite(self.distance_m))
+
+    def only(self, chosen: Bools) -> Scores:
+        """Those of some clips, (N,)."""
+        rows = np.flatnonzero(chosen)
+        return Scores(
+            tuple(self.tokens[i] for i in rows),
+            tuple(self.scenes[i] for i in rows),
+            self.answered[rows],
+            self.distance_m[rows],
+            {
+                name: Touched(t.hit[rows], t.excused[rows], t.recorded[rows], t.judged[rows])
+                for name, t in self.touched.items()
+            },
+        )
+
+    def lines(self, protocol: str) -> Iterator[dict[str, object]]:
+        """One object a clip for a file: per step, null where it cannot be judged."""
+        for i, token in enumerate(self.tokens):
+            known = self.known[i]
+            told: dict[str, object] = {
+                "token": token,
+                "scene": self.scenes[i],
+                "protocol": protocol,
+                "answered": bool(self.answered[i]),
+                "d_m": [
+                    float(d) if k else None for d, k in zip(self.distance_m[i], known, strict=True)
+                ],
+                "valid": known.tolist(),
+            }
+            for name, touched in self.touched.items():
+                judged = known & touched.judged[i]
+                told[name] = {
+                    "hit": _told(touched.hit[i], judged),
+                    "gt_hit": _told(touched.recorded[i], judged),
+                    "counted": _told(touched.hit[i] & ~touched.excused[i], judged),
+                }
+            yield told
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolScore:
-    """One planner under one protocol.
+def _told(flags: Bools, judged: Bools) -> list[bool | None]:
+    return [bool(f) if j else None for f, j in zip(flags, judged, strict=True)]
 
-    Attributes:
-        protocol: Its name.
-        n_total: Clips that were offered.
-        strict: All clips the protocol counts, the fallback in place of each failed plan.
-        lenient: Those of them that were answered.
-        notes: What a reader of the numbers should know, a line each.
-        lenient_notes: The same for the lenient numbers.
+
+def columns_of(figure: Figure) -> tuple[str, ...]:
+    """Names of a figure's columns."""
+    return ("3s",) if figure.averaging.single else COLUMNS
+
+
+def clip_values(scores: Scores, figure: Figure) -> Floats:
+    """(N, 4) each clip's own value by ``COLUMNS`` (N, 1 for a single number): what is averaged.
+
+    A step that was not recorded adds 0; a clip in which the thing cannot be judged is NaN. Means
+    over clips are the protocol's figures, so differences of two runs compare clip by clip.
     """
-
-    protocol: str
-    n_total: int
-    strict: Means
-    lenient: Means
-    notes: tuple[str, ...]
-    lenient_notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """The object of ``results.json`` and ``scores.json``."""
-        lenient = _means_json(self.lenient, self.n_total, self.lenient_notes)
-        return {**_means_json(self.strict, self.n_total, self.notes), "lenient": lenient}
+    if figure.of == DISTANCE:
+        return _at_horizons(np.nan_to_num(scores.distance_m), figure.averaging)
+    touched = scores.touched[figure.of]
+    held = touched.hit & scores.known
+    if figure.excused:
+        held = held & ~touched.excused
+    values = _at_horizons(held.astype(np.float64), figure.averaging)
+    values[~touched.judged] = np.nan
+    return values
 
 
-def _means_json(means: Means, n_total: int, notes: Sequence[str]) -> dict[str, object]:
-    def bounds(intervals: Mapping[str, Interval | None]) -> dict[str, list[float] | None]:
-        return {k: None if i is None else [i.low, i.high] for k, i in intervals.items()}
-
-    return {
-        "n": means.n,
-        "n_total": n_total,
-        "l2_m": dict(means.l2_m),
-        "collision": dict(means.collision),
-        "ci95": {"l2_m": bounds(means.l2_ci95_m), "collision": bounds(means.collision_ci95)},
-        "notes": list(notes),
-    }
-
-
-def clip_values(scores: Sequence[SampleScore], averaging: Averaging) -> Floats:
-    """(C, 8) each clip's own L2 in m and collision, by ``COLUMNS``: what is averaged over clips.
-
-    A step that was not recorded adds 0 to both. Their mean over clips is the protocol's figure,
-    so their differences between two runs can be compared clip by clip.
-    """
-    if not scores:
-        return np.zeros((0, 2 * len(COLUMNS)))
-    distance_m = np.nan_to_num(np.stack([score.distance_m for score in scores]))
-    collision = np.stack([score.collision for score in scores]).astype(np.float64)
-    return np.concatenate([_at_horizons(s, averaging) for s in (distance_m, collision)], axis=1)
-
-
-def known_columns(scores: Sequence[SampleScore]) -> Bools:
-    """(8,) which columns of ``clip_values`` rest on a recorded step of at least one clip.
+def known_columns(scores: Scores, figure: Figure) -> Bools:
+    """(4,) or (1,) which columns rest on a recorded step of at least one clip.
 
     Where no clip was recorded that far, a mean of zeros would read like a measurement.
     """
-    recorded = np.any([score.recorded for score in scores], axis=0) if scores else np.zeros(0)
-    at = [bool(recorded[round(h / STEP_S) - 1 : round(h / STEP_S)].any()) for h in HORIZONS_S]
-    return np.array([*at, all(at)] * 2)
+    judged = np.ones(len(scores), dtype=np.bool_)
+    if figure.of != DISTANCE:
+        judged = scores.touched[figure.of].judged
+    recorded = scores.known[judged].any(axis=0)
+    at = [bool(recorded[round(h / STEP_S) - 1]) for h in HORIZONS_S]
+    return np.array([all(at)] if figure.averaging.single else [*at, all(at)])
 
 
 def _at_horizons(steps: Floats, averaging: Averaging) -> Floats:
-    """(C, 4) from (C, T): at 1, 2 and 3 s, and the mean of these."""
-    columns = []
+    """(N, 4) from (N, T): at 1, 2 and 3 s, and the mean of these; or (N, 1)."""
+    if averaging is Averaging.WHOLE:
+        return np.asarray(steps.mean(axis=1, keepdims=True))
+    if averaging is Averaging.LAST:
+        return steps[:, -1:].copy()
+    if averaging is Averaging.MISSED:
+        return np.asarray(steps.max(axis=1, keepdims=True) > MISS_M, dtype=np.float64)
+    columns, begin = [], 0
     for horizon_s in HORIZONS_S:
         until = round(horizon_s / STEP_S)
-        mean = averaging is Averaging.MEAN
-        columns.append(steps[:, :until].mean(axis=1) if mean else steps[:, until - 1])
+        if averaging is Averaging.AT:
+            columns.append(steps[:, until - 1])
+        elif averaging is Averaging.ANY:
+            columns.append(steps[:, :until].max(axis=1))
+        else:
+            columns.append(steps[:, begin:until].mean(axis=1))
+        begin = until if averaging is Averaging.SEGMENT else 0
     return np.stack([*columns, np.mean(columns, axis=0)], axis=1)
 
 
-def summary(
-    scores: Mapping[str, SampleScore | None],
-    *,
-    protocol: str,
-    averaging: Averaging,
-    counted: str,
-    seed: int,
-) -> ProtocolScore:
-    """Means over clips, strict and lenient, with intervals and what to know about them."""
-    judged = [score for score in scores.values() if score is not None]
-    answered = [score for score in judged if score.answered]
-    left_out = len(scores) - len(judged)
-    notes = [f"counts {counted}"]
-    if left_out:
-        notes.append(f"{left_out} of {len(scores)} clips are not counted")
-    strict_notes, lenient_notes = list(notes), list(notes)
-    if len(answered) < len(judged):
-        failed = f"{len(judged) - len(answered)} of {len(judged)} plans failed"
-        strict_notes.append(f"{failed}: the fallback is scored in their place")
-        lenient_notes.append(f"{failed} and are left out")
-    return ProtocolScore(
-        protocol,
-        len(scores),
-        _means(judged, averaging, seed),
-        _means(answered, averaging, seed),
-        (*strict_notes, *_step_notes(judged)),
-        (*lenient_notes, *_step_notes(answered)),
-    )
-
-
-def _means(scores: Sequence[SampleScore], averaging: Averaging, seed: int) -> Means:
-    values = clip_values(scores, averaging)
-    known = known_columns(scores)
-    means = values.mean(axis=0) if scores else np.zeros(len(known))
-    intervals = mean_intervals(values, [score.scene for score in scores], seed=seed)
-    intervals = tuple(i if k else None for i, k in zip(intervals, known, strict=True))
-    named = [float(mean) if k else None for mean, k in zip(means, known, strict=True)]
-    half = len(COLUMNS)
-    return Means(
-        len(scores),
-        dict(zip(COLUMNS, named[:half], strict=True)),
-        dict(zip(COLUMNS, named[half:], strict=True)),
-        dict(zip(COLUMNS, intervals[:half], strict=True)),
-        dict(zip(COLUMNS, intervals[half:], strict=True)),
-    )
-
-
-def _step_notes(scores: Sequence[SampleScore]) -> list[str]:
-    notes = []
-    recorded = [score.recorded for score in scores]
-    short = sum(not steps.all() for steps in recorded)
-    if short:
-        notes.append(
-            f"{short} of {len(scores)} counted clips lack some of the 3 s: those steps are 0"
-        )
-    touched = sum(int(score.gt_hit.sum()) for score in scores)
-    if touched:
-        total = sum(int(steps.sum()) for steps in recorded)
-        notes.append(
-            f"the recorded ego touches something in {touched} of {total} steps, "
-            "where no collision is counted"
-        )
-    reason = too_few_scenes([score.scene for score in scores])
-    return [*notes, reason] if reason else notes
+def all_values(scores: Scores, figures: Sequence[Figure]) -> Floats:
+    """(N, M) the values of every figure, side by side."""
+    return np.concatenate([clip_values(scores, figure) for figure in figures], axis=1)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivevlm.metrics.footprints import Footprints, tracked_from_now
-from drivevlm.metrics.obstacles import GridRule
-from drivevlm.metrics.planning import Counted, PlanningRule
-from drivevlm.metrics.score import Averaging
+from drivevlm.metrics.footprints import Footprints, recorded_path, tracked_from_now
+from drivevlm.metrics.grids import Block
+from drivevlm.metrics.rule import (
+    Averaging,
+    Axes,
+    Counted,
+    PlanningRule,
+    Touch,
+    collision,
+    l2,
+    never_turns,
+)
 from drivevlm.metrics.uniad import PEERS_EGO, PEERS_GRID
 from drivevlm.world.categories import detection_category
+from drivevlm.world.pose import Floats
 from drivevlm.world.truth import Truth
 
 ASSUMED_CATEGORIES = (
@@ -50,20 +59,25 @@ def _agents(truth: Truth) -> Footprints:
     return tracked_from_now(truth, classes=DRAWN, ahead_m=30.0, aside_m=15.0)
 
 
+def _recorded(truth: Truth) -> tuple[Floats, Floats]:
+    return recorded_path(truth, point_lidar_m=(0.0, 0.0, 0.0), precision=np.float64)
+
+
 VAD = PlanningRule(
     name="vad",
     source="hustvl/VAD 1688c4b, VAD.py, planner/metric_stp3.py, vad_nuscenes_converter.py",
     counted=Counted.FULL_FUTURE,
-    point_lidar_m=(0.0, 0.0, 0.0),
-    precision=np.float64,
-    agents=_agents,
-    outlines=GridRule(PEERS_GRID, PEERS_EGO, ahead_first=True),
-    averaging=Averaging.MEAN,
+    axes=Axes.LIDAR,
+    point=(0.0, 0.0, 0.0),
+    recorded=_recorded,
+    touches=(Touch("agents", Block(PEERS_GRID, PEERS_EGO, ahead_first=True).surface(_agents)),),
+    figures=(l2(Averaging.MEAN), collision(Averaging.MEAN)),
+    agents="those seen now within 15 x 30 m, followed; pedestrians too",
+    grid="0.5 m cells",
+    heading=never_turns,
     quirks=(
         "agents with a lidar point at decision time within 15 x 30 m are followed; "
         "who appears later is not drawn",
-        "vehicles and pedestrians are drawn",
         "the ego's box never turns; at a stop it sits one cell (0.5 m) further back than UniAD's",
-        "no collision is counted at a step where the recorded ego itself touches something",
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
 from rich.console import Console
 
 from drivevlm.build.parts import Parts
@@ -40,6 +41,7 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
             protocols=parts.protocols(),
             fallback=parts.fallback(),
             seed=settings.run.seed,
+            cache=user_cache_path("drivevlm") / "prepared",
             progress=report,
         )
     facts = read_manifest(out)
@@ -175,11 +177,9 @@ def _views(
     if main == "vlm":
         planner = parts.asking(RecordedVLM({}, name="", revision=""))
 
-    def badness(token: str) -> tuple[bool, float]:
-        value = scores.by_clip[token].get(main, {}).get(scores.sort_by)
-        return value is None, -(value or 0.0)
-
-    for token in sorted(scores.by_clip, key=badness)[: settings.page.clips]:
+    worst = scores.badness()
+    order = sorted(scores.tokens, key=lambda token: -worst.get(token, -1.0))
+    for token in order[: settings.page.clips]:
         decisions = {
             name: records[name, token].decision
             for name in settings.planner
@@ -196,9 +196,9 @@ def _views(
             clip,
             None if truth is None else parts.recording.with_map(truth),
             decisions,
-            scores.by_clip[token].get(main, {}).get(scores.sort_by),
+            worst.get(token),
             prompt,
-            scores.by_clip[token],
+            scores.numbers(token),
         )
 
 

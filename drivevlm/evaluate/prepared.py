@@ -1,0 +1,119 @@
+"""Truths made ready for the protocols, once: later runs over the same clips read them from a file.
+
+A file's name is a digest of all that decides its content: the recording, the clips, the protocol
+and the code that draws it. So nothing is ever out of date, and any file may be deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import drivevlm.metrics
+import drivevlm.world
+from drivevlm.data.recording import Recording
+from drivevlm.metrics.cases import Cases, Part, joined, loaded, part_of
+from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.surface import Arrays
+
+Progress = Callable[[str, int, int], None]
+CODE = (drivevlm.metrics, drivevlm.world)
+"""Packages whose source decides what is drawn."""
+
+
+def prepared(
+    recording: Recording,
+    tokens: Sequence[str],
+    protocols: Sequence[PlanningProtocol],
+    *,
+    cache: Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Mapping[str, Cases]:
+    """Cases by protocol; every truth is read once for all protocols that are not in the cache.
+
+    Empty where the recording has no truths. Without a cache folder nothing is kept.
+    """
+    files = {p.name: _file(cache, recording, tokens, p) for p in protocols}
+    cases = {p.name: found for p in protocols if (found := _read(files[p.name], p)) is not None}
+    missing = [p for p in protocols if p.name not in cases]
+    for protocol, made in _made(recording, tokens, missing, progress).items():
+        cases[protocol.name] = made
+        _write(files[protocol.name], made.arrays())
+    return {p.name: cases[p.name] for p in protocols if p.name in cases}
+
+
+def _made(
+    recording: Recording,
+    tokens: Sequence[str],
+    protocols: Sequence[PlanningProtocol],
+    progress: Progress,
+) -> Mapping[PlanningProtocol, Cases]:
+    if not protocols:
+        return {}
+    parts: dict[str, dict[str, Part | str]] = {p.name: {} for p in protocols}
+    needs_map = any(touch.map for p in protocols for touch in p.rule.touches)
+    known = False
+    for number, token in enumerate(tokens, start=1):
+        truth = recording.truth(token)
+        if truth is not None:
+            known = True
+            if needs_map:
+                truth = recording.with_map(truth)
+            for p in protocols:
+                parts[p.name][token] = part_of(p.rule, truth)
+        progress("preparing", number, len(tokens))
+    return {p: joined(p.rule, parts[p.name]) for p in protocols} if known else {}
+
+
+def _file(
+    cache: Path | None, recording: Recording, tokens: Sequence[str], protocol: PlanningProtocol
+) -> Path | None:
+    if cache is None:
+        return None
+    told = "\n".join([recording.digest, protocol.name, code_digest(), *tokens])
+    digest = hashlib.sha256(told.encode()).hexdigest()[:24]
+    return cache / f"{protocol.name}-{digest}.npz"
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Of the source that draws, and of the libraries whose rounding may differ."""
+    import shapely
+
+    content = hashlib.sha256(f"{np.__version__} {shapely.__version__}".encode())
+    for package in CODE:
+        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            content.update(path.read_bytes())
+    return content.hexdigest()
+
+
+def _read(path: Path | None, protocol: PlanningProtocol) -> Cases | None:
+    """Cases of a file; None where it is not there or was cut off."""
+    if path is None or not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return loaded(protocol.rule, {name: file[name] for name in file.files})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path | None, arrays: Arrays) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
