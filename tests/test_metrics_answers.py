@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from drivevlm.metrics.consistency import consistency, consistent
-from drivevlm.metrics.detection import DetectionCounts, detection_counts, detection_figures
+from drivevlm.metrics.detection import (
+    DetectionCounts,
+    detection_counts,
+    detection_figures,
+    failed_answer,
+)
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.world.boxes import Box3, Detection
 from drivevlm.world.categories import DETECTION_CATEGORY, detection_category
@@ -81,7 +86,9 @@ def test_kept_dropped_and_added_are_counted_against_the_labels():
     counts = detection_counts(detections, [car(10.0), car(20.0), car(30.0)])
     assert counts == DetectionCounts(
         clips=1,
+        failed=0,
         labelled=3,
+        labelled_read=3,
         kept=1,
         kept_true=1,
         dropped=2,
@@ -89,7 +96,8 @@ def test_kept_dropped_and_added_are_counted_against_the_labels():
         added=2,
         added_true=1,
         proposals_true=2,
-        hallucinated=1,
+        kept_invented=0,
+        added_invented=1,
     )
     figures = detection_figures([counts])
     assert figures is not None
@@ -98,8 +106,50 @@ def test_kept_dropped_and_added_are_counted_against_the_labels():
     assert figures["precision"] == pytest.approx(2 / 3)
     assert figures["recall"] == pytest.approx(2 / 3)
     assert figures["precision_gained_by_drops"] == pytest.approx(1 - 2 / 3)
+    assert figures["precision_gained"] == pytest.approx(0.0)
+    assert figures["recall_gained"] == pytest.approx(0.0)
     assert figures["recall_gained_by_additions"] == pytest.approx(1 / 3)
+    assert figures["recall_lost_by_drops"] == pytest.approx(1 / 3)
+    assert (figures["hallucinated"], figures["seen"]) == (1, 3)
     assert figures["hallucinated_rate"] == pytest.approx(1 / 3)
+    assert figures["kept_hallucinated_rate"] == 0.0
+    assert figures["added_hallucinated_rate"] == pytest.approx(1 / 2)
+
+
+def test_gains_are_over_the_proposals():
+    """Of four proposals two are true. Dropping a false one and adding a third car gains a quarter
+    of precision (3 of 4) and a third of recall (3 of 3)."""
+    detections = [
+        *said(Verdict.KEPT, car(10.0), car(20.0), car(50.0)),
+        *said(Verdict.DROPPED, car(60.0)),
+        *said(Verdict.ADDED, car(30.0)),
+    ]
+    figures = detection_figures([detection_counts(detections, [car(10.0), car(20.0), car(30.0)])])
+    assert figures is not None
+    assert figures["precision_gained"] == pytest.approx(1 / 4)
+    assert figures["recall_gained"] == pytest.approx(1 / 3)
+    assert figures["precision_gained_by_drops"] == pytest.approx(2 / 3 - 1 / 2)
+    assert figures["recall_lost_by_drops"] == 0.0
+
+
+def test_a_failed_answer_finds_nothing_and_invents_nothing():
+    """One car of two is before an answer that was read: recall is a half, or all of it."""
+    read = detection_counts(said(Verdict.KEPT, car(10.0)), [car(10.0)])
+    figures = detection_figures([read, failed_answer([car(10.0)])])
+    assert figures is not None
+    assert (figures["clips"], figures["failed"], figures["labelled"]) == (2, 1, 2)
+    assert (figures["recall"], figures["precision"], figures["hallucinated_rate"]) == (
+        0.5,
+        1.0,
+        0.0,
+    )
+    assert figures["lenient"] == {"clips": 1, "labelled": 1, "recall": 1.0}
+    assert (figures["proposals_recall"], figures["recall_gained"]) == (1.0, 0.0)
+
+
+def test_an_object_without_a_measured_point_is_no_hallucination_and_need_not_be_found():
+    counts = detection_counts(said(Verdict.ADDED, car(10.0), car(40.0)), [], [car(10.5)])
+    assert (counts.labelled, counts.added_true, counts.added_invented) == (0, 0, 1)
 
 
 def test_a_box_must_be_of_the_class_and_nearer_than_2_m():
@@ -107,12 +157,12 @@ def test_a_box_must_be_of_the_class_and_nearer_than_2_m():
     other = detection_counts(said(Verdict.KEPT, car(10.0, category="truck")), [car(10.0)])
     near = detection_counts(said(Verdict.KEPT, car(11.99)), [car(10.0)])
     assert (far.kept_true, other.kept_true, near.kept_true) == (0, 0, 1)
-    assert (far.hallucinated, other.hallucinated, near.hallucinated) == (1, 1, 0)
+    assert (far.kept_invented, other.kept_invented, near.kept_invented) == (1, 1, 0)
 
 
 def test_one_object_is_found_once_and_a_second_box_on_it_is_no_hallucination():
     counts = detection_counts(said(Verdict.KEPT, car(10.1), car(10.2)), [car(10.0)])
-    assert (counts.kept_true, counts.hallucinated) == (1, 0)
+    assert (counts.kept_true, counts.kept_invented) == (1, 0)
 
 
 def test_the_nearest_pair_is_matched_first():
@@ -134,6 +184,10 @@ def test_figures_without_their_base_are_none():
     assert only_added["proposals_precision"] is None
     assert only_added["proposals_recall"] is None
     assert only_added["precision_gained_by_drops"] is None
+    assert only_added["precision_gained"] is None
+    assert only_added["recall_gained"] is None
+    assert only_added["recall_lost_by_drops"] is None
+    assert only_added["kept_hallucinated_rate"] is None
     assert only_added["precision"] == 0.0
     assert only_added["hallucinated_rate"] == 1.0
 

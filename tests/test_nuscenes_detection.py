@@ -233,6 +233,20 @@ def test_a_failed_answer_lowers_the_strict_figures_alone():
     assert figures["map"] == pytest.approx(0.1 * 40 / 90)
 
 
+def test_proposals_are_scored_beside_what_became_of_them():
+    """Of two cars one was proposed and dropped: the proposals earn half, the answer nothing."""
+    now = truth(labels(("vehicle.car", 10.0, 0.0), ("vehicle.car", 20.0, 0.0)))
+    dropped = answer(replace(boxes_now(now)[0], score=0.5), verdict=Verdict.DROPPED)
+    figures = nuscenes_figures({"a": JudgedBoxes.of(dropped, now)})
+    assert figures is not None
+    assert figures["map"] == 0.0
+    assert figures["proposals"]["map"] == pytest.approx(0.1 * 40 / 90)
+    unasked = answer(*boxes_now(now), verdict=Verdict.ADDED)
+    without = nuscenes_figures({"a": JudgedBoxes.of(unasked, now)})
+    assert without is not None
+    assert without["proposals"] is None
+
+
 def test_nothing_to_find_has_no_figures():
     figures = nuscenes_figures({"a": JudgedBoxes.of(answer(car(10.0)), truth(no_boxes()))})
     assert figures is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,8 @@ TP_ERRORS = {
 def nuscenes_figures(clips: Mapping[str, JudgedBoxes]) -> Json | None:
     """The figures of one planner over all its clips; None without clips.
 
-    Strict: a failed answer says that nothing is there. ``lenient``: its clip is left out. Like the
+    Strict: a failed answer says that nothing is there. ``lenient``: its clip is left out.
+    ``proposals``: what the proposals before these answers earn, had all been kept. Like the
     devkit's, ``map``, ``nds`` and the errors count a class without a labelled object as AP 0 and
     error 1: on few clips they are lower bounds; ``map_labelled`` is over the other classes. An AP
     is None where its class has no labelled object. The order of clips matters where scores tie.
@@ -39,12 +41,14 @@ def nuscenes_figures(clips: Mapping[str, JudgedBoxes]) -> Json | None:
     read = {token: clip for token, clip in clips.items() if not clip.failed}
     count = {name: _count(clips, name) for name in CATEGORIES}
     labelled = [name for name in CATEGORIES if count[name]]
-    metrics = _metrics(clips) if labelled else None
+    metrics = _metrics(clips)
     aps = {} if metrics is None else metrics.mean_dist_aps
     strict = _reading(metrics, len(clips))
     mild = strict
     if len(read) < len(clips):
-        mild = _reading(_metrics(read) if _any_label(read) else None, len(read))
+        mild = _reading(_metrics(read), len(read))
+    proposed = {token: replace(clip, counted=clip.proposed) for token, clip in read.items()}
+    shown = any(len(clip.proposed) for clip in read.values())
     return {
         **strict,
         "failed": len(clips) - len(read),
@@ -60,6 +64,7 @@ def nuscenes_figures(clips: Mapping[str, JudgedBoxes]) -> Json | None:
             for name in CATEGORIES
         },
         "lenient": mild,
+        "proposals": _reading(_metrics(proposed), len(read)) if shown else None,
         "note": _note(clips, len(labelled)),
     }
 
@@ -92,7 +97,10 @@ def _without(category: str) -> tuple[str, ...]:
     return ("attr_err", "vel_err") if category == "barrier" else ()
 
 
-def _metrics(clips: Mapping[str, JudgedBoxes]) -> DetectionMetrics:
+def _metrics(clips: Mapping[str, JudgedBoxes]) -> DetectionMetrics | None:
+    """None where there is nothing to find."""
+    if not any(len(clip.labelled) for clip in clips.values()):
+        return None
     from nuscenes.eval.common.data_classes import EvalBoxes
 
     labelled, said = EvalBoxes(), EvalBoxes()
@@ -139,10 +147,6 @@ def _reading(metrics: DetectionMetrics | None, clips: int) -> Json:
 
 def _count(clips: Mapping[str, JudgedBoxes], category: str) -> int:
     return sum(clip.labelled.category.count(category) for clip in clips.values())
-
-
-def _any_label(clips: Mapping[str, JudgedBoxes]) -> bool:
-    return any(len(clip.labelled) for clip in clips.values())
 
 
 def _note(clips: Mapping[str, JudgedBoxes], classes: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -15,6 +14,7 @@ from drivevlm.world.categories import detection_category
 from drivevlm.world.decision import Decision
 from drivevlm.world.labels import MOVING_MPS
 from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz
+from drivevlm.world.sets import Verdict
 from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
 
 # N: boxes of one keyframe. K: bicycle racks.
@@ -92,20 +92,26 @@ class JudgedBoxes:
         failed: The answer could not be read: it says nothing.
         said: All that it says, for a result file.
         counted: The part of it that counts.
+        proposed: What counts of its proposals, kept and dropped.
         labelled: The labelled objects that count.
     """
 
     failed: bool
     said: ResultBoxes
     counted: ResultBoxes
+    proposed: ResultBoxes
     labelled: ResultBoxes
 
     @classmethod
     def of(cls, decision: Decision, truth: Truth) -> JudgedBoxes:
         """One decision against its truth."""
-        failed = decision.plan is None
-        said = said_boxes(() if failed else decision.seen, truth.now.global_from_ego)
-        return cls(failed, said, that_count(said, truth.now), labelled_boxes(truth))
+        failed, now = decision.plan is None, truth.now
+        shown = [d.box for d in decision.detections if d.verdict is not Verdict.ADDED]
+        said = said_boxes(() if failed else decision.seen, now.global_from_ego)
+        proposed = said_boxes(() if failed else shown, now.global_from_ego)
+        return cls(
+            failed, said, that_count(said, now), that_count(proposed, now), labelled_boxes(truth)
+        )
 
 
 def said_boxes(boxes: Sequence[Box3], global_from_ego: Pose3) -> ResultBoxes:
@@ -141,7 +147,6 @@ def _attribute(box: Box3) -> str:
     return moving if float(np.hypot(*box.velocity_ego_mps)) > MOVING_MPS else standing
 
 
-@lru_cache(maxsize=1)
 def labelled_boxes(truth: Truth) -> ResultBoxes:
     """The labelled objects of now that count, in the order of the recording."""
     labels = truth.now.boxes

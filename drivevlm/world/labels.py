@@ -72,9 +72,10 @@ def _global_from_lidar(step: TruthStep) -> Pose3:
     return step.global_from_ego @ (step.ego_from_lidar or Pose3.identity())
 
 
-def boxes_now(truth: Truth) -> tuple[Box3, ...]:
+def boxes_now(truth: Truth, *, unmeasured: bool = False) -> tuple[Box3, ...]:
     """Labelled objects of the ten classes with a measured point, nearest first, in the ego frame.
 
+    ``unmeasured``: those without a point too.
     Velocities are backward differences over the keyframe before; None where the object is new.
     """
     now = truth.now
@@ -84,7 +85,7 @@ def boxes_now(truth: Truth) -> tuple[Box3, ...]:
     for i, name in enumerate(now.boxes.category):
         category = detection_category(name)
         points = int(now.boxes.lidar_points[i] + now.boxes.radar_points[i])
-        if category is None or points == 0:
+        if category is None or (points == 0 and not unmeasured):
             continue
         rotation = ego_from_global.rotation @ rotation_from_wxyz(now.boxes.wxyz_global[i])
         moving = velocity.get(now.boxes.instance[i])
