@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from drivevlm.metrics.lightemma import LIGHTEMMA
 from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.sparsedrive import SPARSEDRIVE
 from drivevlm.metrics.uniad import UNIAD, UNIAD_STP3
+from drivevlm.metrics.uniad_v2 import UNIAD_V2
 from drivevlm.metrics.vad import VAD
 
 PROTOCOLS: dict[str, PlanningProtocol] = {
-    rule.name: PlanningProtocol(rule) for rule in (UNIAD, UNIAD_STP3, VAD)
+    rule.name: PlanningProtocol(rule)
+    for rule in (
+        UNIAD,
+        UNIAD_STP3,
+        UNIAD_V2,
+        VAD,
+        SPARSEDRIVE,
+        LIGHTEMMA,
+    )
 }

@@ -1,0 +1,110 @@
+"""LightEMMA's protocol, against what its own function computed, and by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from metrics_cases import road, straight
+from reference.public import predictions, split
+from reference.worlds import pose, quaternion
+
+from drivevlm.metrics.cases import Cases, Part, joined
+from drivevlm.metrics.lightemma import LIGHTEMMA
+from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.score import all_values
+from drivevlm.metrics.surface import Paths
+from drivevlm.world.plan import Plan
+from drivevlm.world.pose import Pose3
+
+PROTOCOL = PlanningProtocol(LIGHTEMMA)
+PEERS = ("L2_1s", "L2_2s", "L2_3s", "ADE", "FDE", "missRate_2")
+OURS = (0, 1, 2, 4, 5, 6)
+"""Their columns among all of ours: L2 at 1, 2, 3 s and mean, ADE, FDE, miss rate."""
+
+
+@pytest.fixture(scope="module")
+def cases() -> Cases:
+    """With the recorded paths that their function was given."""
+    parts = {}
+    for token in split().tokens:
+        if split().expected(token, "lightemma"):
+            recorded = np.array(split().expected(token)["gt_ego_bevplanner"])
+            parts[token] = Part(token, "", recorded, np.zeros(6), Pose3.identity(), {})
+    return joined(LIGHTEMMA, parts)
+
+
+def test_every_clip_has_the_peers_values(cases: Cases):
+    scores = PROTOCOL.judge_paths(cases, predictions(cases.tokens, ego=True))
+    wanted = [[split().expected(t, "lightemma")[name] for name in PEERS] for t in cases.tokens]
+    values = all_values(scores, LIGHTEMMA.figures)[:, OURS]
+    np.testing.assert_allclose(values, wanted, atol=1e-4)
+
+
+def test_the_split_sums_up_to_the_peers_figures(cases: Cases):
+    wanted = split().aggregate("lightemma")
+    scores = PROTOCOL.judge_paths(cases, predictions(cases.tokens, ego=True))
+    means = PROTOCOL.summarise(scores).strict
+    assert means.n == wanted["n_samples"]
+    got = [value.mean for row in means.figures.values() for value in row.values()]
+    assert [got[i] for i in OURS] == pytest.approx([wanted[name] for name in PEERS], abs=1e-4)
+
+
+def figures(plan: Plan) -> dict[str, list[float | None]]:
+    """Of one clip, in which the ego drives 4 m/s."""
+    scores = PROTOCOL.judge(PROTOCOL.prepare([road()]), [plan])
+    rows = PROTOCOL.summarise(scores).strict.figures
+    return {name: [value.mean for value in row.values()] for name, row in rows.items()}
+
+
+def test_l2_at_k_s_is_the_mean_of_the_two_steps_of_that_second_alone():
+    """At 5 m/s the plan is ahead by 0.5, 1, 1.5, 2, 2.5 and 3 m."""
+    got = figures(straight(5.0))
+    assert got["l2_m"] == pytest.approx([0.75, 1.75, 2.75, 1.75])
+    assert got["ade_m"] == pytest.approx([1.75])
+    assert got["fde_m"] == pytest.approx([3.0])
+    assert got["miss_rate"] == [1.0]
+
+
+@pytest.mark.parametrize(("off_m", "missed"), [(2.0, 0.0), (2.001, 1.0)])
+def test_a_clip_is_missed_where_any_step_is_more_than_2_m_off(off_m: float, missed: float):
+    xy_m = straight(4.0).xy_ego_m.copy()
+    xy_m[2, 1] = off_m
+    assert figures(Plan(xy_m))["miss_rate"] == [missed]
+
+
+def test_no_collision_is_measured():
+    """None, which says nothing, and not 0."""
+    truth = road(("vehicle.car", 6.0, 0.0))
+    scores = PROTOCOL.judge(PROTOCOL.prepare([truth]), [straight(4.0)])
+    told = PROTOCOL.summarise(scores).to_json()
+    assert told["collision"] == {"1s": None, "2s": None, "3s": None, "avg": None}
+
+
+def test_the_rear_axle_is_scored():
+    """Turning on the spot moves a lidar, and not the axle."""
+    turn = Plan(np.zeros((6, 2)), yaw_ego_rad=np.full(6, np.pi / 2))
+    scores = PROTOCOL.judge(PROTOCOL.prepare([road(speed_mps=0.0)]), [turn])
+    assert scores.distance_m.tolist() == [[0.0] * 6]
+
+
+def test_the_ground_is_flat():
+    """10 m along x from a pose at (3, 4) that heads along y and is tilted: 10 m to the right."""
+    truth = road()
+    now = pose(quaternion(np.pi / 2, 0.1, 0.1), [3.0, 4.0, 1.0])
+    later = {k: pose(quaternion(0.3), [13.0, 4.0, 5.0]) for k in range(1, 7)}
+    steps = {k: replace(s, global_from_ego=({0: now} | later)[k]) for k, s in truth.steps.items()}
+    cases = PROTOCOL.prepare([replace(truth, steps=steps)])
+    np.testing.assert_allclose(cases.recorded.xy_m[0], np.tile([0.0, -10.0], (6, 1)), atol=1e-6)
+
+
+def test_without_a_lidar_it_scores_all_the_same():
+    cases = PROTOCOL.prepare([road(lidar=False)])
+    assert len(cases) == 1
+    path = Paths(straight(4.0).xy_ego_m[None], np.zeros((1, 6)))
+    assert PROTOCOL.judge_paths(cases, path).distance_m.max() < 1e-6
+
+
+def test_a_clip_whose_future_ends_is_not_judged():
+    assert len(PROTOCOL.prepare([road(future=5)])) == 0
