@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from report_cases import results
 
-from drivevlm.report.results import DASH, answer_rows, remarks, score_rows
+from drivevlm.report.results import DASH, answer_rows, detection_rows, remarks, score_rows
 from drivevlm.report.table import as_markdown, as_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -116,3 +116,31 @@ def test_names_are_shown_as_they_are_and_never_as_markup():
     odd["planners"]["drivevlm"]["detection"] = {"[bold]": 1}
     assert "[red]vlm[/red] | x" in as_text(odd, width=150)
     assert "[red]vlm[/red] \\| x" in as_markdown(odd)
+
+
+def test_nested_detection_figures_get_rows_of_their_own():
+    """A class without labels has no row, a lenient reading none where nothing failed, and notes
+    stand among the remarks."""
+    found = results()
+    found["planners"]["drivevlm"]["detection"] = {
+        "failed": 0,
+        "recall": 0.5,
+        "lenient": {"recall": 0.5},
+        "note": "how it is judged",
+        "nuscenes": {
+            "map": 0.25,
+            "failed": 1,
+            "by_class": {"car": {"ap": 0.5, "n": 7}, "bus": {"ap": None, "n": 0}},
+            "lenient": {"map": 0.75},
+        },
+    }
+    _, rows = detection_rows(found)
+    assert rows == (
+        ("failed", "0"),
+        ("recall", "0.500"),
+        ("nuscenes: map", "0.250"),
+        ("nuscenes: failed", "1"),
+        ("nuscenes: AP car", "0.500 of 7"),
+        ("nuscenes: lenient: map", "0.750"),
+    )
+    assert "detection: how it is judged" in remarks(found)

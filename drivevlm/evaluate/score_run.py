@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from drivevlm.data.recording import Recording, SceneClips
+from drivevlm.evaluate.detections import detection
 from drivevlm.evaluate.prepared import Progress, prepared
 from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.consistency import consistency
-from drivevlm.metrics.detection import DetectionCounts, detection_counts, detection_figures
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.metrics.planning import STOP, PlanningProtocol, PlanStack
 from drivevlm.metrics.score import Scores, clip_values, columns_of, known_columns
 from drivevlm.record.run_folder import Key, Record
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
-from drivevlm.world.labels import boxes_now
 from drivevlm.world.plan import Plan
 
 Json = dict[str, Any]
@@ -172,23 +171,10 @@ def answers(recording: Recording, decisions: Mapping[str, Decision]) -> Json:
     return {
         "failures": failure_counts(told),
         "consistency": consistency(told),
-        "detection": _detection(recording, decisions),
+        "detection": detection(recording, decisions),
         "tokens": _tokens(told),
         "ms": _milliseconds(told),
     }
-
-
-def _detection(recording: Recording, decisions: Mapping[str, Decision]) -> Json | None:
-    """A planner that never speaks of an object does not detect; one that does is judged on all
-    its answers, those that see nothing among them."""
-    if not any(decision.detections for decision in decisions.values()):
-        return None
-    counts: list[DetectionCounts] = []
-    for token, decision in decisions.items():
-        truth = recording.truth(token)
-        if truth is not None and decision.plan is not None:
-            counts.append(detection_counts(decision.detections, boxes_now(truth)))
-    return detection_figures(counts)
 
 
 def _shown(protocol: PlanningProtocol, scores: Scores, token: str) -> dict[str, float | None]:

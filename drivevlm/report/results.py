@@ -213,30 +213,44 @@ def _pair(planner: object, group: str, keys: Sequence[str]) -> str:
 def detection_rows(
     results: Mapping[str, object],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Proposal-grounded figures, a column per planner; both empty where nobody has any."""
-    planners = branch(results, "planners")
+    """Figures of what planners say is there, a column each; both empty where nobody has any.
+
+    Nested figures follow in rows of their own; a class without a labelled object has none.
+    """
     named = {
-        words(planner, "label") or name: branch(planner, "detection")
-        for name, planner in planners.items()
+        words(planner, "label") or name: dict(_flat(branch(planner, "detection")))
+        for name, planner in branch(results, "planners").items()
         if branch(planner, "detection")
     }
     keys = dict.fromkeys(key for figures in named.values() for key in figures)
-    if not keys:
-        return (), ()
-    rows = [
-        (key.replace("_", " "), *(_figure(figures, key) for figures in named.values()))
-        for key in keys
-    ]
-    return ("detection", *named), tuple(rows)
+    rows = [(key, *(figures.get(key, DASH) for figures in named.values())) for key in keys]
+    return (("detection", *named), tuple(rows)) if rows else ((), ())
+
+
+def _flat(figures: Mapping[str, object], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and figures in words. Notes are told elsewhere; where nothing failed, the lenient
+    reading is the strict one."""
+    for key in figures:
+        name, inner = f"{before}{key.replace('_', ' ')}", branch(figures, key)
+        if key == "lenient" and number(figures, "failed") == 0:
+            continue
+        if key == "by_class":
+            for category in inner:
+                if number(inner, category, "ap") is not None:
+                    base = shown(number(inner, category, "n"), 0)
+                    ap = shown(number(inner, category, "ap"), 3)
+                    yield f"{before}AP {category.replace('_', ' ')}", f"{ap} of {base}"
+        elif inner:
+            yield from _flat(inner, f"{name}: ")
+        elif key != "note":
+            yield name, _figure(figures, key)
 
 
 def _figure(figures: Mapping[str, object], key: str) -> str:
     value = number(figures, key)
     if value is None:
         return words(figures, key) or DASH
-    return (
-        f"{value:.0f}" if value == int(value) and isinstance(figures[key], int) else f"{value:.3f}"
-    )
+    return f"{value:.0f}" if isinstance(figures[key], int) else f"{value:.3f}"
 
 
 def headline(results: Mapping[str, object]) -> str:
@@ -294,6 +308,12 @@ def _notes(planners: Mapping[str, object]) -> Iterator[str]:
             of_protocol.setdefault(protocol, []).append(label)
             for note in listed(score, "notes"):
                 said.setdefault((protocol, note), []).append(label)
+        found = branch(planner, "detection")
+        for key, node in (("detection", found), ("detection, nuscenes", branch(found, "nuscenes"))):
+            note = words(node, "note")
+            if note:
+                of_protocol.setdefault(key, []).append(label)
+                said.setdefault((key, note), []).append(label)
     for (protocol, note), labels in said.items():
         everyone = labels == of_protocol[protocol]
         yield f"{protocol}: {note}" if everyone else f"{protocol}, {', '.join(labels)}: {note}"

@@ -1,4 +1,4 @@
-"""From records to what a user looks at: the table, results.json and the page."""
+"""From records to what a user looks at: the table, results.json, result files and the page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from drivevlm.build.parts import Parts
+from drivevlm.evaluate.detections import boxes_to_write, detects
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.evaluate.score_run import RunScores, score_run
 from drivevlm.planner import VLMPlanner
+from drivevlm.record.result_file import result_file
 from drivevlm.record.run_folder import Key, Record, read_manifest, write_atomically
 from drivevlm.report.page import write_page
 from drivevlm.report.prompt_view import as_words
@@ -23,13 +25,13 @@ from drivevlm.verbs.progress import bars
 from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.world.camera import FrameError
 from drivevlm.world.clip import Clip
-from drivevlm.world.sets import Provenance
+from drivevlm.world.sets import Provenance, Verdict
 
 LEAKING = [source.value for source in Provenance if source.leaks]
 
 
 def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Console) -> Path:
-    """Score, print the table, write results.json and the page; returns what was written last."""
+    """Score, write files and the page, print the table; returns what was written last."""
     settings = parts.chosen.settings
     scenes = parts.shard.of(parts.recording.scenes())
     with bars(console) as report:
@@ -51,6 +53,7 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
     made = sum(key in records for key in wanted)
     results["decisions"] = {"made": made, "wanted": len(wanted)}
     write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
+    _write_detections(out, parts, records, facts)
     written = out / "results.json"
     if settings.page.clips:
         written = _write_page(out, parts, records, scores, results)
@@ -63,6 +66,29 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
     if settings.page.clips:
         console.print(f"page: {written}", markup=False, soft_wrap=True)
     return written
+
+
+def _write_detections(
+    out: Path, parts: Parts, records: Mapping[Key, Record], facts: Mapping[str, Any]
+) -> None:
+    """A nuScenes result file for each planner that speaks of objects."""
+    tokens = [t for scene in parts.shard.of(parts.recording.scenes()) for t in scene.tokens]
+    for name in parts.chosen.settings.planner:
+        decisions = {t: records[name, t].decision for t in tokens if (name, t) in records}
+        if not detects(decisions):
+            continue
+        content = result_file(
+            boxes_to_write(parts.recording, decisions),
+            planner=name,
+            uses_camera=name == "vlm" and facts["identity"]["blocks"]["cameras"] == "on",
+            uses_proposals=any(
+                d.verdict is not Verdict.ADDED
+                for decision in decisions.values()
+                for d in decision.detections
+            ),
+        )
+        text = json.dumps(content, allow_nan=False)
+        write_atomically(out / f"detections-{name}.json", text + "\n")
 
 
 def _write_page(
