@@ -224,6 +224,22 @@ def _eval(words: list[str]) -> int:
     return 0
 
 
+def _score(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise SettingError("expected a plan file: drivevlm score plans.json data=...")
+    path, overrides = Path(words[0]), words[1:]
+    given = {word.partition("=")[0] for word in overrides}
+    overrides = [*(word for key, word in SCORE_DEFAULTS.items() if key not in given), *overrides]
+    values, groups = composed(overrides)
+    print(verbs.score(path, values, groups, Console()))
+    return 0
+
+
+def _protocols(words: list[str]) -> int:
+    verbs.protocols(words, Console())
+    return 0
+
+
 def _prompt_show(words: list[str]) -> int:
     clip, words = _taken("clip", words)
     images, words = _taken("images", words)
@@ -268,6 +284,12 @@ def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
     return (found[-1] if found else None), rest
 
 
+SCORE_DEFAULTS = {
+    "protocol": "protocol=all",
+    "planner": "planner=[expert,stop,constant_velocity,ctrv,ego_mlp]",
+}
+"""What ``score`` does unless told otherwise: every protocol, and the rows that belong beside."""
+
 VERBS = {
     "eval": Verb(
         "plan a recording in open loop, score it, write a table and a page",
@@ -279,6 +301,21 @@ VERBS = {
             " vlm=hf vlm.model=/models/some-vlm",
         ),
         _eval,
+    ),
+    "score": Verb(
+        "score a plan file under every protocol, beside the baselines",
+        (
+            "drivevlm score plans.json data=nuscenes data.root=/data/nuscenes"
+            " data.version=v1.0-trainval data.split=val out=scores/mine",
+            "drivevlm score plans.json protocol=[exact,uniad,vad] planner=[expert,stop]",
+        ),
+        _score,
+    ),
+    "protocols": Verb(
+        "what each protocol counts and how; one of them with its quirks",
+        ("drivevlm protocols", "drivevlm protocols vad"),
+        _protocols,
+        settings=False,
     ),
     "prompt show": Verb(
         "print the exact messages of one clip (clip=N), with a run's memory (run=DIR)",

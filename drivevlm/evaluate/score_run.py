@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,17 @@ import numpy as np
 
 from drivevlm.data.recording import Recording, SceneClips
 from drivevlm.evaluate.detections import detection
+from drivevlm.evaluate.entrants import Decided, Entrant, Fallback
 from drivevlm.evaluate.prepared import Progress, prepared
 from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.consistency import consistency
 from drivevlm.metrics.failures import failure_counts
-from drivevlm.metrics.planning import STOP, PlanningProtocol, PlanStack
+from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.score import Scores, clip_values, columns_of, known_columns
 from drivevlm.record.run_folder import Key, Record
-from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
-from drivevlm.world.plan import Plan
 
 Json = dict[str, Any]
-Fallback = Callable[[Clip], Plan]
 ClipNumbers = Mapping[str, Mapping[str, float | None]]
 
 
@@ -93,76 +91,53 @@ def score_run(
     run that was broken off, is in neither: ``n_total`` says how many were.
     """
     tokens = [token for scene in scenes for token in scene.tokens]
-    decided = {
-        name: {token: records[name, token].decision for token in tokens if (name, token) in records}
+    entrants = {
+        name: Decided.of(
+            recording,
+            {t: records[name, t].decision for t in tokens if (name, t) in records},
+            fallback,
+        )
         for name in planners
     }
     cases = prepared(recording, tokens, protocols, cache=cache, progress=progress)
+    return score_entrants(
+        recording, entrants, cases, scenes=scenes, protocols=protocols, seed=seed, progress=progress
+    )
+
+
+def score_entrants(
+    recording: Recording,
+    entrants: Mapping[str, Entrant],
+    cases: Mapping[str, Cases],
+    *,
+    scenes: Sequence[SceneClips],
+    protocols: Sequence[PlanningProtocol],
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> RunScores:
+    """Score every entrant under every protocol, by clips that are prepared; the first is main."""
     by_planner: dict[str, Json] = {}
     scores: dict[str, dict[str, Scores]] = {}
-    for number, (name, decisions) in enumerate(decided.items(), start=1):
-        judged = Judged.of(recording, decisions, cases, fallback)
-        scores[name] = {p.name: judged.scores(p, cases[p.name]) for p in protocols if cases}
+    for number, (name, entrant) in enumerate(entrants.items(), start=1):
+        made = len(entrant.decisions)
+        scores[name] = {p.name: entrant.scores(p, cases[p.name]) for p in protocols if cases}
         summaries = {
-            p.name: p.summarise(scores[name][p.name], n_total=len(decisions), seed=seed).to_json()
+            p.name: p.summarise(scores[name][p.name], n_total=made, seed=seed).to_json()
             for p in protocols
-            if cases and decisions
+            if cases and made
         }
-        by_planner[name] = {"protocols": summaries, **answers(recording, decisions)}
-        progress("scoring", number, len(planners))
-    main = decided[planners[0]]
+        by_planner[name] = {"protocols": summaries, **answers(recording, entrant.decisions)}
+        progress("scoring", number, len(entrants))
+    main = next(iter(entrants.values())).decisions
+    decided = {token for entrant in entrants.values() for token in entrant.decisions}
     return RunScores(
         by_planner,
         scores,
         tuple(protocols),
-        tuple(token for token in tokens if any(token in mine for mine in decided.values())),
+        tuple(token for scene in scenes for token in scene.tokens if token in decided),
         len(main),
-        len({records[planners[0], token].scene for token in main}),
+        sum(any(token in main for token in scene.tokens) for scene in scenes),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """One planner's plans, ready for every protocol.
-
-    Attributes:
-        row: By token, a row of the others.
-        plans: With the fallback in place of what failed.
-        answered: (N,) which did not fail.
-    """
-
-    row: Mapping[str, int]
-    plans: PlanStack
-    answered: np.ndarray[Any, np.dtype[np.bool_]]
-
-    @classmethod
-    def of(
-        cls,
-        recording: Recording,
-        decisions: Mapping[str, Decision],
-        cases: Mapping[str, Cases],
-        fallback: Fallback,
-    ) -> Judged:
-        """From a planner's decisions; a fallback is asked for where some protocol counts it."""
-        counted = {token for case in cases.values() for token in case.tokens}
-
-        def plan(token: str, decision: Decision) -> Plan:
-            if decision.plan is not None:
-                return decision.plan
-            return fallback(recording.clip(token)) if token in counted else STOP
-
-        return cls(
-            {token: row for row, token in enumerate(decisions)},
-            PlanStack.of([plan(token, decision) for token, decision in decisions.items()]),
-            np.array([d.plan is not None for d in decisions.values()], dtype=np.bool_),
-        )
-
-    def scores(self, protocol: PlanningProtocol, cases: Cases) -> Scores:
-        """Of those counted clips on which the planner decided."""
-        mine = cases.only([token in self.row for token in cases.tokens])
-        rows = [self.row[token] for token in mine.tokens]
-        stack = PlanStack(self.plans.xy_ego_m[rows], self.plans.yaw_ego_rad[rows])
-        return protocol.judge_paths(mine, protocol.paths(mine, stack), answered=self.answered[rows])
 
 
 def answers(recording: Recording, decisions: Mapping[str, Decision]) -> Json:

@@ -11,6 +11,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from drivevlm.build.parts import Parts
+from drivevlm.data.recording import Recording
 from drivevlm.evaluate.detections import boxes_to_write, detects
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.evaluate.score_run import RunScores, score_run
@@ -137,18 +138,23 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
     return {
         "format": 1,
         "synthetic": recording.synthetic,
-        "data": {
-            "name": recording.name,
-            "digest": recording.digest,
-            "clips": scores.clips,
-            "scenes": scores.scenes,
-            "provenance": provenance,
-        },
+        "data": data_of(recording, scores),
         "leaks": leaks,
         "prompt": {"name": parts.chosen.prompt.name, "digest": identity["prompt"]["digest"]},
         "blocks": identity["blocks"],
         "fallback": parts.fallback_words,
         "planners": planners,
+    }
+
+
+def data_of(recording: Recording, scores: RunScores) -> dict[str, Any]:
+    """What was scored on, for results.json."""
+    return {
+        "name": recording.name,
+        "digest": recording.digest,
+        "clips": scores.clips,
+        "scenes": scores.scenes,
+        "provenance": dict(recording.provenance),
     }
 
 

@@ -115,4 +115,5 @@ class FailureKind(str, Enum):
     NO_PAST = "no_past"  # the planner needs past poses that the clip lacks
     DEADLINE = "deadline"  # the reply came too late
     MODEL = "model"  # the model or its server failed
+    NO_PLAN = "no_plan"  # a plan file has none for the clip
     NO_FUTURE = "no_future"  # the recorded future is incomplete (the expert's own failure)
