@@ -91,7 +91,7 @@ def write_page(
     values = [view.sort_value for view in worst if view.sort_value is not None]
     keys = [_key(k + 1, view, max(values, default=0.0)) for k, view in enumerate(worst)]
     known = number(results, "data", "clips")
-    chunks = _template().generate(
+    chunks = template("page.html.jinja").generate(
         title=title,
         facts=facts,
         headline=headline(results),
@@ -108,7 +108,7 @@ def write_page(
         sorted_by=sorted_by,
         clips=_drawn(worst, keys),
     )
-    return _write(path, chunks)
+    return write_whole(path, chunks)
 
 
 def _worst(views: Iterable[ClipView], limit: int) -> tuple[list[ClipView], int]:
@@ -157,7 +157,7 @@ def _clip(view: ClipView, key: _Key) -> _Clip:
         columns=max((picture.column for picture in images), default=1),
         birds_eye=birds_eye(view),
         answers=answers(view),
-        ways=_ways(view),
+        ways=ways(view),
         score_names=names,
         scores=tuple(
             (planner, tuple(_number(numbers.get(name)) for name in names))
@@ -171,13 +171,13 @@ def _number(value: float | None) -> str:
     return DASH if value is None else f"{value:.2f}"
 
 
-def _ways(view: ClipView) -> tuple[tuple[str, int, str], ...]:
+def ways(view: ClipView) -> tuple[tuple[str, int, str], ...]:
     """Layer, variant and name of every path that the pictures show, for the legend."""
-    ways = [("truth", 0, "recorded")] if view.truth is not None else []
+    shown = [("truth", 0, "recorded")] if view.truth is not None else []
     for k, (name, decision) in enumerate(view.decisions.items()):
         if decision.plan is not None:
-            ways.append(("others" if k else "plan", k, name))
-    return tuple(ways)
+            shown.append(("others" if k else "plan", k, name))
+    return tuple(shown)
 
 
 def _provenance(results: Mapping[str, object]) -> tuple[tuple[str, str, bool], ...]:
@@ -187,7 +187,8 @@ def _provenance(results: Mapping[str, object]) -> tuple[tuple[str, str, bool], .
     return tuple((block, str(at(sources, block) or DASH), block in leaks) for block in sources)
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """One of this folder's templates; all that it is given is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -196,7 +197,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["groupby_seen"] = _grouped
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
 
 
 def _grouped(rows: Iterable[ScoreRow], name: str) -> list[tuple[str, list[ScoreRow]]]:
@@ -207,7 +208,8 @@ def _grouped(rows: Iterable[ScoreRow], name: str) -> list[tuple[str, list[ScoreR
     return list(groups.items())
 
 
-def _write(path: Path, chunks: Iterator[str]) -> Path:
+def write_whole(path: Path, chunks: Iterator[str]) -> Path:
+    """Write a page, whole or not at all, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:

@@ -51,7 +51,7 @@ class ResultsTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self._results), style="bold")
         yield from _scores(score_rows(self._results), console, options)
-        yield from _answers(self._results, listed=options.max_width < _LISTED_BELOW)
+        yield from answer_tables(self._results, listed=options.max_width < _LISTED_BELOW)
         yield ""
         for line in remarks(self._results):
             yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")
@@ -122,7 +122,7 @@ def _figures(row: ScoreRow, metric: str) -> tuple[tuple[str, ...], str]:
 
 
 def _score_table(rows: Sequence[ScoreRow], metrics: Sequence[str], folded: int | None) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("\nprotocol", no_wrap=True)
     table.add_column("\nplanner", max_width=folded, overflow="fold")
     table.add_column("\nn", justify="right", no_wrap=True)
@@ -146,7 +146,8 @@ def _score_table(rows: Sequence[ScoreRow], metrics: Sequence[str], folded: int |
     return table
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table with a rule under its head and nothing round it."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, 0), show_edge=False, header_style="bold")
 
 
@@ -162,7 +163,8 @@ def _marked(name: str, marks: Sequence[str]) -> Text:
     return text
 
 
-def _answers(results: Mapping[str, object], *, listed: bool) -> Iterator[RenderableType]:
+def answer_tables(results: Mapping[str, object], *, listed: bool) -> Iterator[RenderableType]:
+    """How each planner answered, and what it detected."""
     rows = answer_rows(results)
     if listed:
         for row in rows:
@@ -176,7 +178,7 @@ def _answers(results: Mapping[str, object], *, listed: bool) -> Iterator[Rendera
         yield _answer_table(rows)
     heads, figure_rows = detection_rows(results)
     if figure_rows:
-        figures = _table()
+        figures = plain_table()
         for k, name in enumerate(heads):
             figures.add_column(Text(name), justify="right" if k else "left", overflow="fold")
         for figure_cells in figure_rows:
@@ -185,7 +187,7 @@ def _answers(results: Mapping[str, object], *, listed: bool) -> Iterator[Rendera
 
 
 def _answer_table(rows: Sequence[AnswerRow]) -> Table:
-    table = _table()
+    table = plain_table()
     for head in ("planner", "failed", "of these"):
         table.add_column(head, justify="right" if head == "failed" else "left", overflow="fold")
     table.add_column("decision fits plan\n(a constant would)", justify="right", overflow="fold")
