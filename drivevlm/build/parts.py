@@ -11,6 +11,7 @@ import numpy as np
 
 from drivevlm.baselines import MOTIONS, Baseline, NoPastError, stop
 from drivevlm.build.assets import asset_folder
+from drivevlm.build.ego_mlp import EgoMlpRow, ego_mlp_row
 from drivevlm.build.settings import SettingError, plain
 from drivevlm.build.table import BlockSetting, Chosen, Say
 from drivevlm.data.recording import Recording
@@ -41,6 +42,7 @@ class Parts:
         dialogue: The prompt.
         shard: The part of the scenes.
         exchange: Of blocks between clips; None for none.
+        ego_mlp: What its row learns from; None where no such planner is wanted.
     """
 
     chosen: Chosen
@@ -48,12 +50,14 @@ class Parts:
     dialogue: Dialogue
     shard: Shard
     exchange: Exchange | None
+    ego_mlp: EgoMlpRow | None = None
 
     @classmethod
     def of(cls, chosen: Chosen, say: Say, *, prompts: Path | None = None) -> Parts:
         """Open the data and read the prompt. Raises DataError, PromptError, SettingError.
 
-        ``prompts`` is the folder of a run's own words, read where it is there.
+        ``prompts`` is the folder of a run's own words, read where it is there. A planner
+        ``ego_mlp`` that cannot be trained is left out of ``chosen``, and that is said.
         """
         try:
             shard = Shard.parse(chosen.settings.run.shard)
@@ -66,7 +70,11 @@ class Parts:
         dialogue = Dialogue.of(prompt, switches(chosen), folder)
         recording = chosen.recording(say)
         _check_cameras(chosen, recording)
-        return cls(chosen, recording, dialogue, shard, exchange(chosen, recording))
+        row = None
+        if "ego_mlp" in chosen.settings.planner:
+            row = ego_mlp_row(chosen, recording, say)
+            chosen = chosen if row is not None else _without_ego_mlp(chosen)
+        return cls(chosen, recording, dialogue, shard, exchange(chosen, recording), row)
 
     def planners(self, vlm: VLM | None) -> list[Planner]:
         """The planners by their settings' order; ``vlm`` is needed where one of them asks it."""
@@ -76,6 +84,8 @@ class Parts:
         prompt = self.chosen.prompt
         if name == "expert":
             return Expert(self.recording)
+        if name == "ego_mlp" and self.ego_mlp is not None:
+            return self.ego_mlp.planner()
         if name in MOTIONS:
             return Baseline(name, prompt.steps, prompt.dt_s)
         if vlm is None:
@@ -124,16 +134,26 @@ class Parts:
             settings_now = plain(self.chosen.vlm[1])
             deciding = {key: settings_now[key] for key in DECIDING if key in settings_now}
             model = {"name": vlm.name, "revision": vlm.revision, **deciding}
+        models: dict[str, Any] = {"vlm": model}
+        if self.ego_mlp is not None:
+            models["ego_mlp"] = self.ego_mlp.recipe
         return {
             "data": {"name": self.recording.name, "digest": self.recording.digest},
             "prompt": {**plain(self.chosen.prompt), "digest": self.dialogue.digest},
             "blocks": plain(settings.block),
-            "models": {"vlm": model},
+            "models": models,
             "planners": list(settings.planner),
             "seed": settings.run.seed,
             "deadline_s": settings.run.deadline_s,
             "shard": str(self.shard),
         }
+
+
+def _without_ego_mlp(chosen: Chosen) -> Chosen:
+    try:
+        return chosen.without("ego_mlp")
+    except ValueError:
+        raise SettingError("planner: only ego_mlp, which is left out, so nobody plans") from None
 
 
 def _check_horizon(chosen: Chosen) -> None:

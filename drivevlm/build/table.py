@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from drivevlm.data.recording import Recording
 from drivevlm.dialogue.config import CODECS
 from drivevlm.dialogue.dialogue import PromptConfig
 from drivevlm.dialogue.sections import SectionName
+from drivevlm.evaluate.train_ego_mlp import MlpSettings
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.replay import recorded_replies
 from drivevlm.record.run_folder import read_manifest, read_records
@@ -65,11 +66,15 @@ class DemoConfig:
         )
 
 
+def demo_folder(config: DemoConfig) -> Path:
+    """Where the scenes lie, once they are made."""
+    home = Path(config.folder).expanduser() if config.folder else user_cache_path("drivevlm")
+    return home / "worlds" / f"flat-{digest_of(plain(config.world))}"
+
+
 def open_demo(config: DemoConfig, say: Say) -> Recording:
     """Make the scenes unless they are there, and open them."""
-    home = Path(config.folder).expanduser() if config.folder else user_cache_path("drivevlm")
-    recipe = plain(config.world)
-    folder = home / "worlds" / f"flat-{digest_of(recipe)}"
+    folder = demo_folder(config)
     if not folder.exists():
         say(f"painting {len(config.world.scenes) * config.world.copies} scenes into {folder}")
     make_flat(folder, config=config.world)
@@ -169,7 +174,7 @@ MODELS: dict[str, Entry] = {
     "hf": Entry(HfConfig, open_hf),
     "recorded": Entry(RecordedConfig, open_recorded),
 }
-PLANNERS = ("vlm", *MOTIONS, "expert")
+PLANNERS = ("vlm", *MOTIONS, "ego_mlp", "expert")
 
 
 class BlockSetting(str, Enum):
@@ -248,6 +253,7 @@ class Settings:
         block: The prompt's blocks.
         run: How the run goes.
         page: The page.
+        mlp: The training of planner ``ego_mlp``.
     """
 
     planner: tuple[str, ...] = (
@@ -255,6 +261,7 @@ class Settings:
         "constant_velocity",
         "ctra",
         "ego_extrapolate",
+        "ego_mlp",
         "stop",
         "expert",
     )
@@ -264,6 +271,7 @@ class Settings:
     block: BlockSettings = field(default_factory=BlockSettings)
     run: RunSettings = field(default_factory=RunSettings)
     page: PageSettings = field(default_factory=PageSettings)
+    mlp: MlpSettings = field(default_factory=MlpSettings)
 
     def __post_init__(self) -> None:
         _all_known("planner", self.planner, PLANNERS)
@@ -337,6 +345,19 @@ class Chosen:
         name, config = self.data
         recording: Recording = DATA[name].construct(config, say)
         return recording
+
+    def nuscenes_config(self) -> NuScenesConfig | None:
+        """How the data are read as nuScenes; None where they are something else."""
+        name, config = self.data
+        if name == "demo":
+            demo: DemoConfig = config
+            return demo.as_nuscenes(str(demo_folder(demo)))
+        return config if isinstance(config, NuScenesConfig) else None
+
+    def without(self, planner: str) -> Chosen:
+        """The same but for one planner. Raises ValueError where it is the only one."""
+        rest = tuple(name for name in self.settings.planner if name != planner)
+        return replace(self, settings=replace(self.settings, planner=rest))
 
     def model(self, say: Say) -> VLM:
         """Load the model."""
