@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from drivevlm.metrics.footprints import Footprints
+import numpy as np
+
+from drivevlm.metrics.footprints import VEHICLES, Footprints, each_keyframe
 from drivevlm.metrics.grids import Block
 from drivevlm.metrics.rule import Touch
 from drivevlm.metrics.uniad import PEERS_EGO, PEERS_GRID, UNIAD
-from drivevlm.metrics.uniad import _agents as _agents_of_main
 from drivevlm.world.truth import Truth
 
 
 def _agents(truth: Truth) -> Footprints:
     """Those of the main branch, as wide as they are long and as long as they are wide."""
-    return replace(drawn := _agents_of_main(truth), size_lw_m=drawn.size_lw_m[:, ::-1])
+    drawn = each_keyframe(truth, classes=VEHICLES, precision=np.float32)
+    return replace(drawn, size_lw_m=drawn.size_lw_m[:, ::-1])
 
 
 UNIAD_V2 = replace(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pyquaternion import Quaternion
+from shapely import Polygon
 
 from drivevlm.world.pose import Pose3
 from drivevlm.world.truth import FUTURE_STEPS, STEP_S, LabelledBoxes, Truth, TruthStep
@@ -97,3 +100,32 @@ class _Agents:
             np.zeros(len(there), dtype=np.int64),
             np.full(len(there), 4),
         )
+
+
+def with_road(truth: Truth, seed: int) -> Truth:
+    """The same clip on a road of abutting map polygons along the ego's path, one with a hole.
+
+    The road is narrow in places, so that the ego sometimes leaves it. Seams run across it, where
+    corners of one polygon lie anywhere on an edge of its neighbour.
+    """
+    rng = np.random.default_rng([7, seed])
+    path = np.array([step.global_from_ego.translation_m[:2] for step in truth.steps.values()])
+    yaw = truth.now.global_from_ego.yaw_rad
+    ahead, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+    polygons, along_m = [], -12.0
+    while along_m < 50.0:
+        length_m, right_m, left_m = rng.uniform(4, 9), rng.uniform(1, 6), rng.uniform(1, 6)
+        corners = [
+            path[0] + (along_m + length_m * u) * ahead + aside * left
+            for u, aside in ((0, -right_m), (0, left_m), (1, left_m), (1, -right_m))
+        ]
+        polygons.append(Polygon(corners))
+        along_m += length_m
+    hole = Polygon(path[0] + (rng.uniform(2, 20) * ahead) + rng.uniform(-0.3, 0.3, (3, 2)))
+    drivable = tuple(part for p in polygons for part in _polygons(p.difference(hole)))
+    return replace(truth, map_polygons={"drivable_area": drivable, "road_segment": (), "lane": ()})
+
+
+def _polygons(geometry: object) -> list[Polygon]:
+    parts = getattr(geometry, "geoms", [geometry])
+    return [part for part in parts if isinstance(part, Polygon)]
