@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from drivevlm.metrics.admlp import ADMLP
 from drivevlm.metrics.lightemma import LIGHTEMMA
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.sparsedrive import SPARSEDRIVE
+from drivevlm.metrics.stp3 import STP3
 from drivevlm.metrics.uniad import UNIAD, UNIAD_STP3
 from drivevlm.metrics.uniad_v2 import UNIAD_V2
 from drivevlm.metrics.vad import VAD
@@ -16,6 +18,8 @@ PROTOCOLS: dict[str, PlanningProtocol] = {
         UNIAD_STP3,
         UNIAD_V2,
         VAD,
+        STP3,
+        ADMLP,
         SPARSEDRIVE,
         LIGHTEMMA,
     )
