@@ -11,7 +11,6 @@ import pytest
 from conftest import reference
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_cases import road
 
 from drivevlm.metrics.body_point import (
     Mounts,
@@ -21,9 +20,11 @@ from drivevlm.metrics.body_point import (
     lidar_paths,
     tangent_headings_rad,
 )
+from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.planning import PlanStack
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.metrics.rule import Axes
+from drivevlm.metrics.surface import Paths
 from drivevlm.record.plan_file import read_plan_file, write_plan_file
 from drivevlm.world import plan as world_plan
 from drivevlm.world.plan import Plan, path_of_point
@@ -140,7 +141,7 @@ def scored_by(xy_m: np.ndarray, **kwargs: Any) -> np.ndarray:
 def test_a_plan_is_the_same_path_from_a_run_and_from_a_file(tmp_path, name):
     protocol, rng = PROTOCOLS[name], np.random.default_rng(2)
     plan = Plan(np.cumsum(rng.normal([3, 0], [1, 0.5], (6, 2)), axis=0))
-    cases = protocol.prepare([road()])
+    mounts = Mounts.of([TILTED if protocol.rule.axes is Axes.LIDAR else LEVEL])
     write_plan_file(tmp_path / "plans.json", {"clip": plan})
     file = read_plan_file(tmp_path / "plans.json")
     read = as_scored(
@@ -149,9 +150,11 @@ def test_a_plan_is_the_same_path_from_a_run_and_from_a_file(tmp_path, name):
         point=file.point,
         wanted_axes=protocol.rule.axes,
         wanted_point=protocol.rule.point,
-        mounts=Mounts(cases.turn, cases.shift_m),
+        mounts=mounts,
     )
-    run = protocol.paths(cases, PlanStack.of([plan]))
+    nowhere = Paths(np.zeros((1, 6, 2)), np.zeros((1, 6)))
+    clip = Cases(("clip",), ("",), nowhere, mounts.rotation, mounts.translation_m, {}, {})
+    run = protocol.paths(clip, PlanStack.of([plan]))
     np.testing.assert_array_equal(read.xy_m, run.xy_m)
     np.testing.assert_allclose(read.yaw_rad, run.yaw_rad, atol=1e-12)
 

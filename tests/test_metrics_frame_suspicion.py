@@ -90,6 +90,28 @@ def test_a_poor_planner_is_not_suspected():
         assert frame_suspicion(plans_m, recorded_m) == ""
 
 
+def test_a_mirror_shows_on_the_few_clips_that_turn():
+    """Among 400 straight clips 10 that drift 6 m aside hardly move the mean."""
+    ahead_m = straight(np.full(400, 8.0))
+    aside_m = straight(np.full(10, 8.0)) + np.stack([0 * T_S, 2 * T_S], axis=1)
+    recorded_m = np.concatenate([ahead_m, aside_m])
+    plans_m = recorded_m + np.array([0.5, 0.0])
+    warning = frame_suspicion(plans_m * [1, -1], recorded_m)
+    assert "with the second number's sign changed" in warning
+    assert "as read 7.03 m (10 clips that turn)" in warning
+
+
+@pytest.mark.parametrize(
+    ("aside_m", "off_m", "suspected"),
+    [(2.0, 0.5, True), (2.0, 3.0, True), (1.0, 3.0, False), (0.4, 0.1, False)],
+)
+def test_much_better_is_under_half_and_by_a_metre(aside_m, off_m, suspected):
+    """As read the plan is ``2 * aside_m + off_m`` from the path, and mirrored ``off_m``."""
+    recorded_m = np.full((10, 6, 2), [8.0, -aside_m])
+    plans_m = np.full((10, 6, 2), [8.0, aside_m + off_m])
+    assert bool(frame_suspicion(plans_m, recorded_m)) is suspected
+
+
 def test_few_clips_standing_cars_and_failed_plans_do_not_count():
     recorded_m = straight(np.full(10, 4.0))
     turned_m = recorded_m @ TURN.T

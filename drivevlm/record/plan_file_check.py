@@ -143,7 +143,7 @@ def _wrong_settings(value: Mapping[str, object]) -> Iterator[str]:
             f'"point" is {shown(point)}, expected "rear_axle" or "lidar"; leave it out where '
             "plans are of each protocol's own point"
         )
-    if "dt_s" in value and (isinstance(dt_s, bool) or dt_s != STEP_S):
+    if "dt_s" in value and dt_s != STEP_S:
         yield (
             f'"dt_s" is {shown(dt_s)}, expected {STEP_S:g}: write the positions at 0.5 s, 1 s, '
             "... 3 s"
