@@ -174,6 +174,18 @@ def test_the_digest_follows_content_not_place(tmp_path: Path, open_tiny: Open) -
     assert here.digest != open_tiny(scenes=("scene-2001",)).digest
 
 
+def test_the_digest_follows_the_map(tmp_path: Path) -> None:
+    root = write_tables(tmp_path / "data")
+    config = NuScenesConfig(root=str(root), cache=str(tmp_path / "cache"))
+    before = NuScenesRecording(config)
+    location = json.loads((root / "v1.0-mini" / "log.json").read_text())[0]["location"]
+    expansion = root / "maps" / "expansion" / f"{location}.json"
+    expansion.parent.mkdir(parents=True, exist_ok=True)
+    digest = before.digest
+    expansion.write_text("{}")
+    assert NuScenesRecording(config).digest != digest
+
+
 def test_splits_of_the_version_folder_are_offered(tmp_path: Path) -> None:
     root = write_tables(tmp_path / "data")
     (root / "v1.0-mini" / "splits.json").write_text(json.dumps({"mine": ["scene-2002"]}))

@@ -89,3 +89,16 @@ def test_the_faintest_speed_ends_at_standstill_like_any_other():
     plan = path_of(5e-324, [(0.0, 0.0)] * 4 + [(-1.0, 0.0)] * 2)
     assert not plan.xy_ego_m.any()
     assert CODEC.render(plan) == "<v10>" + "<a36><k31>" * 6
+
+
+def test_any_sentence_can_be_written_again():
+    """Also one that no car drives: 40 m/s round the tightest bend is the tightest that turns less
+    than half a circle a step."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        codec = ControlCodec(int(rng.integers(1, 13)), float(rng.choice([0.1, 0.25, 0.5, 1.0])))
+        pairs = [f"<a{rng.integers(61)}><k{rng.integers(63)}>" for _ in range(codec.steps)]
+        plan = codec.read(f"<v{rng.integers(211)}>" + "".join(pairs))
+        text = codec.render(plan)
+        np.testing.assert_allclose(codec.read(text).xy_ego_m, plan.xy_ego_m, atol=1e-5)
+        assert codec.render(codec.read(text)) == text

@@ -203,6 +203,24 @@ def test_an_example_must_be_sayable_and_wanted():
         dialogue(PromptConfig("few_shot")).ask(full_clip(), [(full_clip(), short)])
 
 
+def test_a_few_shot_prompt_can_be_asked_without_examples():
+    asking = dialogue(PromptConfig("few_shot", examples=0))
+    text = shown(asking.ask(full_clip()))
+    one = shown(dialogue(PromptConfig("few_shot")).ask(full_clip(), [(full_clip(), decision())]))
+    assert len(text) < len(one)
+
+
+def test_an_example_needs_no_pictures_since_only_its_words_are_shown():
+    blind = replace(full_clip(), cameras=())
+    asking = dialogue(PromptConfig("few_shot", images=ImageConfig(cameras=("CAM_FRONT",))))
+    assert shown(asking.ask(full_clip(), [(blind, decision())]))
+
+
+def test_horizons_are_spelled_without_rounding_noise():
+    text = shown(dialogue(PromptConfig("plan_only", steps=12, dt_s=0.1)).ask(full_clip()))
+    assert "for the next 1.2 s" in text
+
+
 def test_sections_and_codec_come_from_the_prompt_unless_config_says_otherwise():
     assert dialogue(PromptConfig("plan_only")).format.sections == (SectionName.PLAN,)
     chosen = PromptConfig(sections=(SectionName.PLAN, SectionName.SCENE), codec="control")

@@ -111,6 +111,15 @@ def test_waiting_ends_at_the_deadline_even_where_the_engine_is_stuck():
         job.result()
 
 
+def test_a_look_without_waiting_tells_late_from_not_yet():
+    late, not_yet = Job(ask(deadline_s=0.01)), Job(ask(deadline_s=10.0))
+    time.sleep(0.02)
+    with pytest.raises(DeadlineError):
+        late.result(timeout=0.0)
+    with pytest.raises(TimeoutError, match="still on its way"):
+        not_yet.result(timeout=0.0)
+
+
 def test_a_reply_in_time_can_be_fetched_later_and_a_late_one_cannot():
     early, late = Job(ask(deadline_s=0.05)), Job(ask(deadline_s=0.01))
     early.answer(reply())

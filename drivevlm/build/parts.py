@@ -13,14 +13,14 @@ from drivevlm.baselines import MOTIONS, Baseline, NoPastError, stop
 from drivevlm.build.assets import asset_folder
 from drivevlm.build.ego_mlp import EgoMlpRow, ego_mlp_row
 from drivevlm.build.settings import SettingError, plain
-from drivevlm.build.table import BlockSetting, Chosen, Say
+from drivevlm.build.table import ALL, BlockSetting, Chosen, Say
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.dialogue import Dialogue, Example
 from drivevlm.evaluate.exchange import Swap, exchange_for
 from drivevlm.evaluate.expert import Expert, examples_from
 from drivevlm.evaluate.plan_run import Exchange, Shard
-from drivevlm.evaluate.score_run import Fallback
+from drivevlm.evaluate.entrants import Fallback
 from drivevlm.metrics.planning import PlanningProtocol, plan_at_steps
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.planner import Planner, VLMPlanner, no_examples
@@ -106,7 +106,8 @@ class Parts:
 
     def protocols(self) -> list[PlanningProtocol]:
         """Who scores."""
-        return [PROTOCOLS[name] for name in self.chosen.settings.protocol]
+        named = self.chosen.settings.protocol
+        return [PROTOCOLS[name] for name in (PROTOCOLS if named == ALL else named)]
 
     def fallback(self) -> Fallback:
         """The declared stand-in for a failed plan; a stop where it lacks the past that it needs."""

@@ -174,6 +174,7 @@ MODELS: dict[str, Entry] = {
     "hf": Entry(HfConfig, open_hf),
     "recorded": Entry(RecordedConfig, open_recorded),
 }
+ALL = ("all",)
 PLANNERS = ("vlm", *MOTIONS, "ego_mlp", "expert")
 
 
@@ -247,7 +248,7 @@ class Settings:
 
     Attributes:
         planner: Who plans, the first being the one that the page is about.
-        protocol: Who scores.
+        protocol: Who scores; ``all`` is every protocol.
         fallback: The baseline that stands in for a failed plan.
         out: The run's folder; null makes a new one under runs/.
         block: The prompt's blocks.
@@ -275,7 +276,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _all_known("planner", self.planner, PLANNERS)
-        _all_known("protocol", self.protocol, PROTOCOLS)
+        if self.protocol != ALL:
+            _all_known("protocol", self.protocol, PROTOCOLS)
         _all_known("fallback", (self.fallback,), MOTIONS)
         if not self.planner:
             raise ValueError(f"planner takes at least one of {', '.join(PLANNERS)}")
@@ -290,7 +292,7 @@ def _all_known(what: str, names: tuple[str, ...], known: Any) -> None:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "planner": PLANNERS,
-    "protocol": tuple(PROTOCOLS),
+    "protocol": (*PROTOCOLS, *ALL),
     "fallback": tuple(MOTIONS),
     "block.NAME": tuple(setting.value for setting in BlockSetting),
     "prompt.codec": tuple(CODECS),

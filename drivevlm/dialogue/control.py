@@ -14,7 +14,7 @@ import numpy as np
 
 from drivevlm.dialogue.codecs import check_rate
 from drivevlm.dialogue.spelling import AnswerError
-from drivevlm.world.kinematics import unicycle
+from drivevlm.world.kinematics import distance_run, unicycle
 from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Floats, wrap_rad
 
@@ -32,6 +32,9 @@ Median 0.042 m, 95 % 0.173 m, largest 0.322 m over the 102 futures of three nuSc
 stamp lies beside the 2 Hz grid, so that the path jumps from 8 to 9.5, 6.5 and 8 m/s. Random drives
 with at most 8 m/s2 along and 5 across reach 0.24 m (1,000 drives, median 0.07 m)."""
 
+MAX_TURN_RAD = 3.0
+"""A step turns by no more: a tighter bend is driven as the tightest one that turns less. A turn of
+more than half a circle could not be told from one the other way."""
 BEAM = 24
 NEAR = 16  # accelerations tried per beam: those whose distance lies nearest to the next waypoint's
 _KNOWN_HEADING_M2 = 4.0  # a heading error of 1 rad weighs like 2 m
@@ -114,10 +117,15 @@ class ControlCodec:
         }
 
     def _drive(self, codes: list[int]) -> Plan:
+        speed_mps, accelerations = float(SPEEDS_MPS[codes[0]]), ACCELERATIONS_MPS2[codes[1::2]]
+        bends, speed = np.array(codes[2::2]), speed_mps
+        for k, acceleration in enumerate(accelerations):
+            run_m, speed = distance_run(speed, float(acceleration), self.dt_s)
+            bends[k] = np.clip(bends[k], *_bends_within(run_m))
         xy_ego_m, yaw_ego_rad, _ = unicycle(
-            speed_mps=float(SPEEDS_MPS[codes[0]]),
-            acceleration_mps2=ACCELERATIONS_MPS2[codes[1::2]],
-            curvature_radpm=CURVATURES_RADPM[codes[2::2]],
+            speed_mps=speed_mps,
+            acceleration_mps2=accelerations,
+            curvature_radpm=CURVATURES_RADPM[bends],
             dt_s=self.dt_s,
         )
         return Plan(xy_ego_m, dt_s=self.dt_s, yaw_ego_rad=yaw_ego_rad)
@@ -207,6 +215,7 @@ class _Beams:
         harsh = ACCELERATIONS_MPS2[near][:, :, None] ** 2 + (10 * CURVATURES_RADPM) ** 2
         cost = self.cost[:, None, None] + off_m2 + target.weight_m2 * off_rad2
         cost = cost + _SPEED_WEIGHT_S2 * off_mps2 + _HARSH_WEIGHT * harsh
+        cost = np.where(np.abs(turn) > MAX_TURN_RAD, np.inf, cost)
         best = _smallest(cost.ravel(), BEAM)
         b, a, k = np.unravel_index(best, cost.shape)
         return _Beams(
@@ -259,6 +268,12 @@ def _signed_runs_m(xy_ego_m: Floats, yaw_ego_rad: Floats) -> Floats | None:
     if np.abs(across_m).max() > _EXACT_M:
         return None
     return np.asarray(along_m / np.sinc(turns / (2 * np.pi)))
+
+
+def _bends_within(run_m: float) -> tuple[int, int]:
+    """First and last curvature token whose turn over this distance is not too much."""
+    allowed = np.flatnonzero(np.abs(CURVATURES_RADPM * run_m) <= MAX_TURN_RAD)
+    return int(allowed[0]), int(allowed[-1])
 
 
 def _nearest_index(table: Floats, values: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

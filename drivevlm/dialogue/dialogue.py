@@ -178,7 +178,8 @@ class Dialogue:
         return self.format.describe()
 
     def _check_budget(self, clip: Clip) -> None:
-        count = len(clip.proposals.boxes) if clip.proposals else 0
+        shown = self._shown(clip).proposals
+        count = len(shown.boxes) if shown else 0
         if self.most_proposals is not None and count > self.most_proposals:
             raise ValueError(
                 f"clip {clip.token} has {count} proposals, the token budget was fitted to "
@@ -198,15 +199,15 @@ class Dialogue:
             "cameras": blocks.pop(Block.CAMERAS, ""),
             "blocks": list(blocks.values()),
         }
-        if self.example_count or examples:
+        if self.prompt.examples or examples:
             values["examples"] = [self._example(*example) for example in examples]
         filled = self.words.fill(self.prompt.templates, values, f"prompt {self.prompt.name}")
         system, before, after = filled
         return system, before, after
 
     def _example(self, clip: Clip, decision: Decision) -> dict[str, object]:
-        blocks = self.block_words(clip)
-        blocks.pop(Block.CAMERAS, None)
+        told = replace(self.blocks, cameras=Switch.OFF)
+        blocks = block_words(clip, self.words, told, self.config.images)
         try:
             return {"blocks": list(blocks.values()), "answer": self.answer(clip, decision)}
         except ValueError as error:

@@ -133,7 +133,13 @@ class HfVLM:
         if not prompts:
             return
         rows = [job for job in prompts for _ in range(job.request.samples)]
-        inputs = self._loaded.chat.tensors([prompts[j] for j in rows], [j.request for j in rows])
+        try:
+            inputs = self._loaded.chat.tensors(
+                [prompts[j] for j in rows], [j.request for j in rows]
+            )
+        except VLMError as error:
+            self._write_apart(list(prompts), error)
+            return
         lengths = dict(zip(rows, inputs["attention_mask"].sum(dim=1).tolist(), strict=True))
         if any(self._refuse_too_long(job, length) for job, length in lengths.items()):
             self._write([job for job in prompts if not job.over])
@@ -142,6 +148,14 @@ class HfVLM:
         inputs = inputs.to(model.device, dtype=model.dtype)
         stages.prepare_ms = (time.monotonic() - stages.begun_s) * 1e3
         self._generate(inputs, list(prompts), list(lengths.values()), stages)
+
+    def _write_apart(self, jobs: Sequence[Job], error: VLMError) -> None:
+        """What the processor refuses of one request must not fail the others of its batch."""
+        if len(jobs) == 1:
+            jobs[0].fail(error)
+            return
+        for job in jobs:
+            self._write([job])
 
     def _generate(
         self, inputs: Any, jobs: Sequence[Job], lengths: Sequence[int], stages: Stages

@@ -27,11 +27,10 @@ class Job:
         TimeoutError when ``timeout`` seconds passed first, and whatever the engine raised.
         """
         left_s = self._left_s()
-        wait_s = timeout
-        if left_s is not None and (timeout is None or left_s <= timeout):
-            wait_s = max(0.0, left_s)
+        late_first = left_s is not None and (timeout is None or left_s <= timeout)
+        wait_s = max(0.0, left_s) if left_s is not None and late_first else timeout
         if not wait([self._future], wait_s).done:
-            if wait_s == timeout:
+            if not late_first:
                 raise TimeoutError(f"no reply within {timeout:g} s; it is still on its way")
             self._settle_late()
         return self._future.result()

@@ -93,6 +93,10 @@ class Writer:
             if row.matcher is not None:
                 _forbid(row_scores, row.matcher)
             if row.generator is not None:
+                if not torch.isfinite(row_scores).any():
+                    row.job.fail(VLMError("the model gives no allowed token a finite score"))
+                    row_scores[self._pad_token] = 0.0
+                    continue
                 chances = (row_scores / row.job.request.temperature).softmax(-1).cpu()
                 token = int(torch.multinomial(chances, 1, generator=row.generator))
                 row_scores.fill_(-torch.inf)

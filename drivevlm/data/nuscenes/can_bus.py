@@ -34,6 +34,7 @@ class CanBus:
                 f"data.ego=can_bus: {len(lost)} of {len(scenes)} scenes have no CAN bus messages "
                 f"({listed(lost)}): choose others with data.scenes=..., or data.ego=past_poses"
             )
+        self.files = [root / "can_bus" / f"{name}_pose.json" for name in scenes]
         self._messages: dict[str, Floats] = {}
 
     def status(self, scene: str, t0_us: int) -> EgoStatus | None:

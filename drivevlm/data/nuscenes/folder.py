@@ -144,6 +144,11 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def map_file(root: Path, location: str) -> Path:
+    """Where the map expansion of a location lies, if it is there."""
+    return root / "maps" / "expansion" / f"{location}.json"
+
+
 def listed(names: Iterable[str]) -> str:
     """The first few names and how many more there are."""
     names = [str(name) for name in names]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from shapely import Polygon, STRtree, box, make_valid
 
-from drivevlm.data.nuscenes.folder import read_json
+from drivevlm.data.nuscenes.folder import map_file, read_json
 from drivevlm.data.recording import DataError
 from drivevlm.world.pose import Floats
 
@@ -33,7 +33,7 @@ class Maps:
     def near(self, location: str, center_global_m: Floats) -> Mapping[str, tuple[Polygon, ...]]:
         """By layer, the whole polygons near a point (2,); empty without a map expansion."""
         if location not in self._trees:
-            self._trees[location] = _load(self.root / "maps" / "expansion" / f"{location}.json")
+            self._trees[location] = _load(map_file(self.root, location))
         x, y = (float(v) for v in center_global_m)
         window = box(x - NEAR_M, y - NEAR_M, x + NEAR_M, y + NEAR_M)
         found = {}

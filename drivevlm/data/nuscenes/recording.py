@@ -15,7 +15,7 @@ from drivevlm.data.nuscenes.can_bus import CanBus
 from drivevlm.data.nuscenes.config import EgoSource, NuScenesConfig
 from drivevlm.data.nuscenes.detections import as_proposals
 from drivevlm.data.nuscenes.ego import Ego, pose_of
-from drivevlm.data.nuscenes.folder import choose_scenes, find_tables
+from drivevlm.data.nuscenes.folder import choose_scenes, file_digest, find_tables, map_file
 from drivevlm.data.nuscenes.index import Index, Progress, open_index
 from drivevlm.data.nuscenes.inputs import Inputs
 from drivevlm.data.nuscenes.oracle import blurred_labels
@@ -83,13 +83,18 @@ class NuScenesRecording:
 
     @cached_property
     def digest(self) -> str:
-        """Changes with the contents of the tables and of handed-in files, and with every setting.
+        """Changes with the contents of tables, maps, read CAN messages and handed-in files, and
+        with every setting.
 
         Where anything lies, and when it was written, does not matter.
         """
         plain = replace(self._config, root="", cache="", scenes=(), split="")
         words = asdict(plain) | dict(self._inputs.digests)
         words |= {"tables": self._contents, "scenes": self._names}
+        locations = {self._index.scene_location[row] for row in self._scene.values()}
+        expansions = [map_file(self._root, location) for location in sorted(locations)]
+        words["maps"] = [file_digest(path) for path in expansions if path.is_file()]
+        words["can_bus"] = [file_digest(path) for path in self._can.files] if self._can else []
         text = json.dumps(words, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
