@@ -141,7 +141,7 @@ def scored_by(xy_m: np.ndarray, **kwargs: Any) -> np.ndarray:
 def test_a_plan_is_the_same_path_from_a_run_and_from_a_file(tmp_path, name):
     protocol, rng = PROTOCOLS[name], np.random.default_rng(2)
     plan = Plan(np.cumsum(rng.normal([3, 0], [1, 0.5], (6, 2)), axis=0))
-    mounts = Mounts.of([TILTED if protocol.rule.axes is Axes.LIDAR else LEVEL])
+    mounts = Mounts.of([TILTED])
     write_plan_file(tmp_path / "plans.json", {"clip": plan})
     file = read_plan_file(tmp_path / "plans.json")
     read = as_scored(
@@ -153,7 +153,7 @@ def test_a_plan_is_the_same_path_from_a_run_and_from_a_file(tmp_path, name):
         mounts=mounts,
     )
     nowhere = Paths(np.zeros((1, 6, 2)), np.zeros((1, 6)))
-    clip = Cases(("clip",), ("",), nowhere, mounts.rotation, mounts.translation_m, {}, {})
+    clip = Cases(("clip",), ("",), nowhere, mounts, {}, {})
     run = protocol.paths(clip, PlanStack.of([plan]))
     np.testing.assert_array_equal(read.xy_m, run.xy_m)
     np.testing.assert_allclose(read.yaw_rad, run.yaw_rad, atol=1e-12)

@@ -104,7 +104,7 @@ class Filed:
             cases.tokens,
             axes=protocol.rule.axes,
             point=protocol.rule.point,
-            mounts=Mounts(cases.turn, cases.shift_m),
+            mounts=cases.mounts,
         )
         return protocol.judge_paths(cases, paths, answered=answered)
 

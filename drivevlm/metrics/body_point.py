@@ -8,9 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from drivevlm.metrics.cases import PATH_DIGITS
 from drivevlm.metrics.rule import Axes, Point
-from drivevlm.metrics.surface import Paths
+from drivevlm.metrics.surface import PATH_DIGITS, Paths
 from drivevlm.world.plan import STILL_MPS
 from drivevlm.world.pose import Floats, Pose3, wrap_rad
 from drivevlm.world.truth import STEP_S
@@ -163,9 +162,7 @@ def lidar_paths(
         return Paths(np.round(placed_m - point_ego_m[:, None, :2], PATH_DIGITS), yaw_ego_rad)
     x_m, y_m = np.moveaxis(placed_m - mounts.translation_m[:, None, :2], -1, 0)
     z_m = (point_ego_m - mounts.translation_m)[:, 2, None]
-    to = mounts.rotation[
-        :, :, :, None
-    ]  # to[:, i, j]: how much of ego axis i lies along lidar axis j
+    to = mounts.rotation[..., None]  # to[:, i, j]: how much of ego axis i lies along lidar axis j
     along = [to[:, 0, j] * x_m + to[:, 1, j] * y_m + to[:, 2, j] * z_m - point[j] for j in (0, 1)]
     yaw_rad = wrap_rad(yaw_ego_rad - mounts.yaw_rad[:, None])
     return Paths(np.round(np.stack(along, axis=-1), PATH_DIGITS), yaw_rad)

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drivevlm.metrics.body_point import Mounts
 from drivevlm.metrics.raster import Bools, Ints
 from drivevlm.metrics.rule import Axes, Excused, PlanningRule, Touch
-from drivevlm.metrics.surface import Arrays, CannotJudgeError, Layer, Paths
+from drivevlm.metrics.surface import PATH_DIGITS, Arrays, CannotJudgeError, Layer, Paths
 from drivevlm.world.pose import Floats, Pose3
 from drivevlm.world.truth import Truth
 
 # C: clips given, N: clips counted, M: clips in which something can be judged, T: steps.
-
-PATH_DIGITS = 6
-"""Paths are rounded to micrometres when their axes are changed, so that rounding noise never moves
-a stop to another cell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +95,7 @@ class Cases:
     Attributes:
         tokens, scenes: The clips'.
         recorded: Their recorded paths; NaN where not recorded.
-        turn: (N, 3, 3) and
-        shift_m: (N, 3) of ``ego_from_lidar`` now.
+        mounts: Where the lidar sits now.
         touchable: By touch.
         left_out: By token of a clip that is not counted, the reason.
     """
@@ -107,8 +103,7 @@ class Cases:
     tokens: tuple[str, ...]
     scenes: tuple[str, ...]
     recorded: Paths
-    turn: Floats
-    shift_m: Floats
+    mounts: Mounts
     touchable: Mapping[str, Touchable]
     left_out: Mapping[str, str]
 
@@ -130,8 +125,7 @@ class Cases:
             tuple(self.tokens[i] for i in rows),
             tuple(self.scenes[i] for i in rows),
             Paths(self.recorded.xy_m[rows], self.recorded.yaw_rad[rows]),
-            self.turn[rows],
-            self.shift_m[rows],
+            Mounts(self.mounts.rotation[rows], self.mounts.translation_m[rows]),
             {name: touchable.only(kept) for name, touchable in self.touchable.items()},
             self.left_out,
         )
@@ -143,8 +137,8 @@ class Cases:
             "scenes": np.array(self.scenes, dtype=np.str_),
             "xy_m": self.recorded.xy_m,
             "yaw_rad": self.recorded.yaw_rad,
-            "turn": self.turn,
-            "shift_m": self.shift_m,
+            "mount_rotation": self.mounts.rotation,
+            "mount_translation_m": self.mounts.translation_m,
             "left_out": np.array([*self.left_out.items()], dtype=np.str_).reshape(-1, 2),
         }
         for name, touchable in self.touchable.items():
@@ -174,8 +168,7 @@ def loaded(rule: PlanningRule, arrays: Arrays) -> Cases:
         tuple(arrays["tokens"].tolist()),
         tuple(arrays["scenes"].tolist()),
         Paths(arrays["xy_m"], arrays["yaw_rad"]),
-        arrays["turn"],
-        arrays["shift_m"],
+        Mounts(arrays["mount_rotation"], arrays["mount_translation_m"]),
         touchable,
         dict(arrays["left_out"].tolist()),
     )
@@ -192,8 +185,7 @@ def joined(rule: PlanningRule, parts: Mapping[str, Part | str]) -> Cases:
         tuple(part.token for part in counted),
         tuple(part.scene for part in counted),
         recorded,
-        _stacked([part.mount.rotation for part in counted], (0, 3, 3)),
-        _stacked([part.mount.translation_m for part in counted], (0, 3)),
+        Mounts.of([part.mount for part in counted]),
         {touch.name: _touchable(rule, touch, counted, recorded) for touch in rule.touches},
         {token: part for token, part in parts.items() if isinstance(part, str)},
     )

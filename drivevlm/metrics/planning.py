@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivevlm.metrics.cases import PATH_DIGITS, Cases, joined, part_of
+from drivevlm.metrics.body_point import lidar_paths
+from drivevlm.metrics.cases import Cases, joined, part_of
 from drivevlm.metrics.raster import Bools
-from drivevlm.metrics.rule import Axes, PlanningRule
+from drivevlm.metrics.rule import PlanningRule
 from drivevlm.metrics.score import Scores, Touched
 from drivevlm.metrics.summary import ProtocolScore, summary
-from drivevlm.metrics.surface import Paths
+from drivevlm.metrics.surface import PATH_DIGITS, Paths
 from drivevlm.world.plan import Plan
-from drivevlm.world.pose import Floats, wrap_rad
+from drivevlm.world.pose import Floats
 from drivevlm.world.truth import FUTURE_STEPS, STEP_S, Truth
 
 # N: clips, T: FUTURE_STEPS, of STEP_S each.
@@ -54,20 +55,13 @@ class PlanningProtocol:
         """Plans of the rear axle as paths of the protocol's point, in the protocol's axes."""
         if self.rule.point == "rear_axle":
             return Paths(np.round(plans.xy_ego_m, PATH_DIGITS), plans.yaw_ego_rad)
-        point_m = np.einsum("nij,j->ni", cases.turn, self.rule.point) + cases.shift_m
-        cos, sin = np.cos(plans.yaw_ego_rad), np.sin(plans.yaw_ego_rad)
-        x_m, y_m = point_m[:, :1], point_m[:, 1:2]
-        offset_m = np.stack([cos * x_m - sin * y_m, sin * x_m + cos * y_m], axis=-1)
-        height_m = np.broadcast_to(point_m[:, None, 2:], (*plans.yaw_ego_rad.shape, 1))
-        xyz_ego_m = np.concatenate([plans.xy_ego_m + offset_m, height_m], axis=-1)
-        # (N, T, 3) @ (N, 3, 3): the inverse of a rotation, from the right, is itself.
-        xyz_lidar_m = (xyz_ego_m - cases.shift_m[:, None]) @ cases.turn
-        mount_yaw_rad = np.arctan2(cases.turn[:, 1, 0], cases.turn[:, 0, 0])
-        paths = Paths(
-            np.round(xyz_lidar_m[..., :2], PATH_DIGITS),
-            wrap_rad(plans.yaw_ego_rad - mount_yaw_rad[:, None]),
+        return lidar_paths(
+            plans.xy_ego_m,
+            plans.yaw_ego_rad,
+            mounts=cases.mounts,
+            point_lidar_m=self.rule.point,
+            axes=self.rule.axes,
         )
-        return paths if self.rule.axes is Axes.LIDAR else in_ego_axes(paths)
 
     def judge_paths(self, cases: Cases, paths: Paths, *, answered: Bools | None = None) -> Scores:
         """Score paths of the protocol's own point, already in its axes. Nothing is moved.
@@ -119,12 +113,6 @@ def _touched(cases: Cases, name: str, laid: Paths) -> Touched:
     hit[rows] = touchable.layer.touched(Paths(laid.xy_m[rows], laid.yaw_rad[rows]))
     excused[rows], recorded[rows] = touchable.excused, touchable.recorded
     return Touched(hit & cases.known, excused, recorded, np.isin(np.arange(len(cases)), rows))
-
-
-def in_ego_axes(paths: Paths) -> Paths:
-    """Paths in the lidar's axes (x right, y ahead) as x ahead, y left: exactly, no rounding."""
-    xy_m = np.stack([paths.xy_m[..., 1], -paths.xy_m[..., 0]], axis=-1)
-    return Paths(xy_m, wrap_rad(paths.yaw_rad - np.pi / 2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,10 @@ from drivevlm.world.truth import Truth
 
 Arrays = Mapping[str, NDArray[Any]]
 
+PATH_DIGITS = 6
+"""Paths are rounded to micrometres when their axes are changed, so that rounding noise never moves
+a stop to another cell."""
+
 
 class CannotJudgeError(Exception):
     """The recording lacks something that a protocol needs; the message says what."""
