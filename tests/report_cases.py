@@ -95,6 +95,39 @@ def results() -> dict[str, Any]:
     }
 
 
+STEPS = ("1s", "2s", "3s", "avg")
+
+
+def every_kind() -> dict[str, Any]:
+    """As ``results``, and two protocols more: one with further figures and kinds of clips, one
+    with single numbers, no collision and a number that could not be judged."""
+    told = results()
+    exact = score(110, 120, (0.5, 1.2, 2.4, 1.3667), (0.0, 0.0182, 0.0455, 0.0212))
+    exact["off_drivable"] = dict(zip(STEPS, (0.01, 0.02, 0.04, 0.0233), strict=True))
+    exact["collision_at"] = dict.fromkeys(STEPS)
+    exact["ci95"] = {
+        "l2_m": {"avg": [1.2, 1.5]},
+        "collision": {"avg": None},
+        "off_drivable": {"avg": [0.0, 0.05]},
+        "collision_at": {"avg": None},
+    }
+    exact["splits"] = {
+        "straight": score(100, 120, (0.4, 1.0, 2.0, 1.1333), (0.0, 0.01, 0.04, 0.0167)),
+        "turning": score(10, 120, (1.5, 3.2, 6.4, 3.7), (0.0, 0.1, 0.1, 0.0667)),
+        "standing": score(0, 120, (None,) * 4, (None,) * 4),
+    }
+    exact["splits"]["turning"]["off_drivable"] = dict(zip(STEPS, (0.1, 0.2, 0.3, 0.2), strict=True))
+    exact["splits"]["straight"]["ci95"] = {"l2_m": {"avg": [1.0, 1.3]}}
+    light = score(110, 120, (0.4, 1.6, 3.1, 1.7), (None,) * 4)
+    light |= {"ade_m": 1.71, "fde_m": 3.5, "miss_rate": None}
+    light["ci95"] = {"ade_m": {"3s": [1.6, 1.9]}, "fde_m": {"3s": None}, "miss_rate": {"3s": None}}
+    told["planners"]["drivevlm"]["protocols"] |= {"exact": exact, "lightemma": light}
+    still = score(110, 120, (4.0, 8.0, 12.0, 8.0), (0.0, 0.0, 0.0, 0.0))
+    still["off_drivable"] = dict.fromkeys(STEPS, 0.0)
+    told["planners"]["expert"]["protocols"]["exact"] = still
+    return told
+
+
 def image_of(color: tuple[int, int, int]) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", SIZE_PX, color).save(out, "PNG")

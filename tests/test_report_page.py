@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_cases import SIZE_PX, T0_US, camera, car, clip, results, truth
+from report_cases import SIZE_PX, T0_US, camera, car, clip, every_kind, results, truth
 
+from drivevlm.metrics.explain import one_line
+from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.report.page import write_page
 from drivevlm.report.view import ClipView
 from drivevlm.world.boxes import Detection
@@ -114,6 +116,42 @@ def test_the_page_shows_table_pictures_chain_and_numbers(tmp_path):
         "LEAK",
     ):
         assert words in tags.words
+
+
+def test_every_protocol_says_what_it_counts_in_a_tip_and_in_full(tmp_path):
+    tags = Tags(page(tmp_path, view(), results=every_kind()))
+    assert tags.open == []
+    vad = PROTOCOLS["vad"].rule
+    tips = [attrs["title"] for attrs in tags.of("td") if attrs.get("class") == "rule"]
+    assert one_line(vad) in tips
+    for words in (*vad.quirks, vad.source, vad.agents):
+        assert tags.words.count(words) >= 1
+
+
+def test_further_figures_and_kinds_of_clips_are_on_the_page(tmp_path):
+    words = Tags(page(tmp_path, view(), results=every_kind())).words
+    for told in (
+        *("off drivable (%)", "2.33", "[0.00, 5.00]", "ADE (m)", "1.71", "[1.60, 1.90]"),
+        *("exact, by kind of clip", "turning", "10 / 120", "further figures by kind of clip"),
+    ):
+        assert told in words
+    plain = Tags(page(tmp_path, view())).words
+    assert "by kind of clip" not in plain
+
+
+def test_a_protocol_that_this_version_does_not_know_is_shown_without_its_rule(tmp_path):
+    odd = results()
+    odd["planners"]["expert"]["protocols"] = {EVIL: odd["planners"]["expert"]["protocols"]["uniad"]}
+    tags = Tags(page(tmp_path, view(), results=odd))
+    assert EVIL in tags.words
+    assert "script" not in {name for name, _ in tags.seen}
+
+
+def test_every_score_has_a_head_of_its_own_where_the_tables_are_folded(tmp_path):
+    tags = Tags(page(tmp_path, view(), results=every_kind()))
+    numbers = [attrs for attrs in tags.of("td") if (attrs.get("class") or "").split()[:1] == ["n"]]
+    heads = {attrs["data-head"] for attrs in numbers if "data-head" in attrs}
+    assert heads >= {"n / total", "L2 1 s", "col. % 1 s", "2 s", "3 s", "avg"}
 
 
 def test_nothing_a_model_said_becomes_a_tag(tmp_path):

@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-from report_cases import results
+from report_cases import every_kind, results
 
-from drivevlm.report.results import DASH, answer_rows, detection_rows, remarks, score_rows
-from drivevlm.report.table import as_markdown, as_text
+from drivevlm.report.markdown import as_markdown
+from drivevlm.report.results import DASH, answer_rows, detection_rows, remarks
+from drivevlm.report.scores import Cells, score_rows, split_rows
+from drivevlm.report.table import as_text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -19,12 +21,24 @@ def test_the_markdown_looks_as_agreed():
     assert as_markdown(results()) == (GOLDEN / "report_table.md").read_text()
 
 
+@pytest.mark.parametrize("width", [120, 50])
+def test_further_figures_and_kinds_of_clips_look_as_agreed(width):
+    golden = GOLDEN / f"report_table_kinds_{width}.txt"
+    assert as_text(every_kind(), width=width) == golden.read_text()
+
+
+def test_the_markdown_of_every_kind_looks_as_agreed():
+    assert as_markdown(every_kind()) == (GOLDEN / "report_table_kinds.md").read_text()
+
+
 @pytest.mark.parametrize("width", [120, 100, 80, 50])
 def test_no_width_hides_a_number(width):
-    text = as_text(results(), width=width)
+    text = " ".join(as_text(every_kind(), width=width).split())
     for number in ("1.48", "[1.31, 1.66]", "1.11", "[0.00, 2.21]", "120 / 120", "117 / 120"):
         assert number in text
-    assert max(len(line) for line in text.splitlines()) <= width
+    for number in ("2.33", "[0.00, 5.00]", "1.71", "[1.60, 1.90]", "3.70", "6.67", "10 / 120"):
+        assert number in text
+    assert max(len(line) for line in as_text(every_kind(), width=width).splitlines()) <= width
 
 
 def test_tokens_and_times_say_how_many_answers_they_are_of():
@@ -54,9 +68,32 @@ def test_a_run_that_scores_no_plan_says_so_and_nothing_of_strict_and_lenient():
 
 def test_missing_is_a_dash_and_not_zero():
     silent = [row for row in score_rows(results()) if row.planner == "silent"]
-    assert [row.l2_m for row in silent] == [(DASH,) * 4]
+    assert [row.l2_m.values for row in silent] == [(DASH,) * 4]
     assert silent[0].n == "0 / 120"
     assert answer_rows(results())[2].consistency == DASH
+
+
+def test_a_further_figure_has_its_unit_and_what_cannot_be_judged_is_a_dash():
+    told = {row.protocol: row for row in score_rows(every_kind()) if row.planner != "expert"}
+    exact, light = told["exact"].further, told["lightemma"].further
+    assert list(exact) == ["off drivable (%)", "collision at (%)"]
+    assert exact["off drivable (%)"].values == ("1.00", "2.00", "4.00", "2.33")
+    assert exact["collision at (%)"].values == (DASH,) * 4
+    assert light["ADE (m)"] == Cells(("", "", "1.71", ""), "[1.60, 1.90]")
+    assert light["miss rate (%)"].values == ("", "", DASH, "")
+    assert told["lightemma"].collision_pct.values == (DASH,) * 4
+    assert told["uniad"].further == {}
+
+
+def test_every_kind_of_clips_has_a_row_and_says_how_many_it_holds():
+    rows = [(row.protocol, row.split, row.planner, row.n) for row in split_rows(every_kind())]
+    name = "embedded tiny-vlm"
+    assert rows == [
+        ("exact", "straight", name, "100 / 120"),
+        ("exact", "turning", name, "10 / 120"),
+        ("exact", "standing", name, "0 / 120"),
+    ]
+    assert split_rows(results()) == ()
 
 
 def test_lenient_stands_below_strict_only_where_it_differs():
@@ -91,7 +128,7 @@ def test_a_note_names_its_planners_where_it_is_not_true_of_all():
 
 
 def test_null_anywhere_is_no_crash():
-    whole = results()
+    whole = every_kind()
     for path in list(_paths(whole)):
         broken = json.loads(json.dumps(whole))
         node = broken

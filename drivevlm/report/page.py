@@ -18,7 +18,6 @@ from drivevlm.report.results import (
     DASH,
     LEAK,
     SECONDS,
-    ScoreRow,
     answer_rows,
     at,
     branch,
@@ -27,8 +26,8 @@ from drivevlm.report.results import (
     listed,
     number,
     remarks,
-    score_rows,
 )
+from drivevlm.report.scores import further_rows, score_rows, split_rows, told_rules
 from drivevlm.report.view import ClipView
 
 LIMIT = 60
@@ -91,12 +90,17 @@ def write_page(
     values = [view.sort_value for view in worst if view.sort_value is not None]
     keys = [_key(k + 1, view, max(values, default=0.0)) for k, view in enumerate(worst)]
     known = number(results, "data", "clips")
+    scores, splits = score_rows(results), split_rows(results)
     chunks = template("page.html.jinja").generate(
         title=title,
         facts=facts,
         headline=headline(results),
         provenance=_provenance(results),
-        score_rows=score_rows(results),
+        score_rows=scores,
+        further=further_rows(scores),
+        split_rows=splits,
+        split_further=further_rows(splits),
+        rules=told_rules([row.protocol for row in scores]),
         answer_rows=answer_rows(results),
         detection=detection_rows(results),
         remarks=remarks(results),
@@ -200,9 +204,9 @@ def template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _grouped(rows: Iterable[ScoreRow], name: str) -> list[tuple[str, list[ScoreRow]]]:
+def _grouped(rows: Iterable[object], name: str) -> list[tuple[str, list[object]]]:
     """Like Jinja's groupby, in the order in which the groups are seen."""
-    groups: dict[str, list[ScoreRow]] = {}
+    groups: dict[str, list[object]] = {}
     for row in rows:
         groups.setdefault(getattr(row, name), []).append(row)
     return list(groups.items())

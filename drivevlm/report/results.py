@@ -62,29 +62,16 @@ def counted(part: float | None, whole: float | None) -> str:
     return DASH if part is None and whole is None else f"{shown(part, 0)} / {shown(whole, 0)}"
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRow:
-    """One planner under one protocol, in words.
-
-    Attributes:
-        protocol, planner: Names; ``planner`` is the label to show.
-        marks: ``untrained`` and ``LEAK`` where they apply.
-        lenient: Whether failed answers are left out (else the fallback stands in their place).
-        l2_m: 1 s, 2 s, 3 s, average.
-        collision_pct: The same in percent.
-        l2_ci95, collision_ci95: Interval of the average, ``[low, high]``; "" where there is none.
-        n: Scored of all.
-    """
-
-    protocol: str
-    planner: str
-    marks: tuple[str, ...]
-    lenient: bool
-    l2_m: tuple[str, ...]
-    collision_pct: tuple[str, ...]
-    l2_ci95: str
-    collision_ci95: str
-    n: str
+ANSWER_HEAD = (
+    "planner",
+    "failed",
+    "kinds",
+    "consistent",
+    "constant",
+    "tokens in / out",
+    "ms mean / p50 / p95",
+)
+"""Heads of the columns of ``AnswerRow``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,62 +98,6 @@ def marks_of(results: Mapping[str, object], planner: Mapping[str, object]) -> tu
     untrained = (UNTRAINED,) if at(planner, "untrained") is True else ()
     leaks = (LEAK,) if listed(results, "leaks") and at(planner, "model") is not None else ()
     return (*untrained, *leaks)
-
-
-def score_rows(results: Mapping[str, object]) -> tuple[ScoreRow, ...]:
-    """By protocol, then by planner; a lenient row follows where it differs from the strict one."""
-    planners = branch(results, "planners")
-    protocols = dict.fromkeys(name for p in planners.values() for name in branch(p, "protocols"))
-    rows = []
-    for protocol in protocols:
-        for name in planners:
-            planner = branch(planners, name)
-            score = branch(planner, "protocols", protocol)
-            if not score:
-                continue
-            label, marks = words(planner, "label") or name, marks_of(results, planner)
-            rows.append(_score_row(protocol, label, marks, score, lenient=False))
-            mild = {"n_total": number(score, "n_total"), **branch(score, "lenient")}
-            if len(mild) > 1 and _figures(mild) != _figures(score):
-                rows.append(_score_row(protocol, label, marks, mild, lenient=True))
-    return tuple(rows)
-
-
-def _figures(score: Mapping[str, object]) -> list[float | None]:
-    return [
-        number(score, "n"),
-        *(number(score, m, s) for m in ("l2_m", "collision") for s in STEPS),
-    ]
-
-
-def _score_row(
-    protocol: str,
-    label: str,
-    marks: tuple[str, ...],
-    score: Mapping[str, object],
-    *,
-    lenient: bool,
-) -> ScoreRow:
-    return ScoreRow(
-        protocol=protocol,
-        planner=label,
-        marks=marks,
-        lenient=lenient,
-        l2_m=tuple(shown(number(score, "l2_m", s), 2) for s in STEPS),
-        collision_pct=tuple(shown(number(score, "collision", s), 2, scale=100) for s in STEPS),
-        l2_ci95=_interval(at(score, "ci95", "l2_m", "avg"), scale=1),
-        collision_ci95=_interval(at(score, "ci95", "collision", "avg"), scale=100),
-        n=counted(number(score, "n"), number(score, "n_total")),
-    )
-
-
-def _interval(pair: object, *, scale: float) -> str:
-    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        return ""
-    low, high = (number({"": end}, "") for end in pair)
-    if low is None or high is None:
-        return ""
-    return f"[{low * scale:.2f}, {high * scale:.2f}]"
 
 
 def answer_rows(results: Mapping[str, object]) -> tuple[AnswerRow, ...]:
@@ -285,7 +216,7 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
         lines.append(
             f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
         )
-    if score_rows(results):
+    if any(_scored(results)):
         fallback = words(results, "fallback") or "stop"
         lines.append(
             f"Strict: a failed answer counts as the fallback plan ({fallback}). "
@@ -294,6 +225,12 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
     else:
         lines.append("No plan is scored: there is no recorded future, or no protocol was asked for")
     return (*lines, *_notes(branch(results, "planners")))
+
+
+def _scored(results: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Every planner's scores under every protocol."""
+    for planner in branch(results, "planners").values():
+        yield from (branch(score) for score in branch(planner, "protocols").values())
 
 
 def _notes(planners: Mapping[str, object]) -> Iterator[str]:
