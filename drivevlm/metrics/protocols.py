@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drivevlm.metrics.admlp import ADMLP
+from drivevlm.metrics.exact import EXACT
 from drivevlm.metrics.lightemma import LIGHTEMMA
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.sparsedrive import SPARSEDRIVE
@@ -22,5 +23,6 @@ PROTOCOLS: dict[str, PlanningProtocol] = {
         ADMLP,
         SPARSEDRIVE,
         LIGHTEMMA,
+        EXACT,
     )
 }
