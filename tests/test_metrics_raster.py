@@ -8,7 +8,7 @@ import pytest
 from reference import slow_planning as slow
 
 from drivevlm.metrics.grids import Block
-from drivevlm.metrics.raster import Grid, fill
+from drivevlm.metrics.raster import Grid, covered, draw_lines, fill, fill_rings
 from drivevlm.metrics.uniad import PEERS_EGO, PEERS_GRID
 
 
@@ -46,10 +46,13 @@ def test_drawing_equals_cell_by_cell_drawing():
         np.testing.assert_array_equal(one(corners_rc), expected)
 
 
-@pytest.mark.skipif(
+OPENCV_OF_THIN_POLYGONS = pytest.mark.skipif(
     (4, 8) <= tuple(int(part) for part in cv2.__version__.split(".")[:2]) <= (4, 10),
     reason="OpenCV 4.8 to 4.10 draws fatter polygons",
 )
+
+
+@OPENCV_OF_THIN_POLYGONS
 def test_on_the_grid_drawing_equals_opencv():
     rng = np.random.default_rng(1)
     anything = rng.integers(2, 40, (1000, 4, 2))
@@ -104,3 +107,44 @@ def test_the_ego_is_a_block_of_32_cells():
     assert len(block) == 32
     assert block.min(axis=0).tolist() == [97, 98]
     assert block.max(axis=0).tolist() == [104, 101]
+
+
+def test_the_cells_of_each_polygon_are_those_that_are_drawn():
+    corners_rc = rectangles(np.random.default_rng(4), 200, middle=32, spread=60)
+    rows, columns = covered(corners_rc, cells=64)
+    assert rows.shape == columns.shape
+    for polygon, row, column in zip(corners_rc, rows, columns, strict=True):
+        drawn = {(r, c) for r, c in np.argwhere(one(polygon, cells=64)).tolist()}
+        assert set(zip(row.tolist(), column.tolist(), strict=True)) == (drawn or {(-1, -1)})
+
+
+def test_rings_draw_what_the_same_polygons_draw():
+    for corners_rc in rectangles(np.random.default_rng(5), 300, middle=32, spread=50):
+        ring = np.concatenate([corners_rc, corners_rc[:1]])
+        np.testing.assert_array_equal(
+            fill_rings([ring], cells=64), one(corners_rc, cells=64), err_msg=str(corners_rc)
+        )
+    assert not fill_rings([], cells=4).any()
+
+
+def test_a_ring_in_a_ring_leaves_a_hole_without_its_outline():
+    outer = np.array([[0, 0], [0, 6], [6, 6], [6, 0], [0, 0]])
+    inner = np.array([[2, 2], [2, 4], [4, 4], [4, 2], [2, 2]])
+    drawn = fill_rings([outer, inner], cells=7)
+    assert np.argwhere(~drawn).tolist() == [[3, 3]]
+
+
+@OPENCV_OF_THIN_POLYGONS
+def test_on_the_grid_rings_and_lines_equal_opencv():
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        rings = [rng.integers(2, 62, (rng.integers(3, 12), 2)) for _ in range(rng.integers(1, 4))]
+        closed = [np.concatenate([ring, ring[:1]]) for ring in rings]
+        filled, lines = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+        flipped = [ring[:, ::-1].astype(np.int32) for ring in rings]
+        cv2.fillPoly(filled, flipped, 1)
+        np.testing.assert_array_equal(fill_rings(closed, cells=64), filled.astype(bool))
+        for ring in flipped[0][:-1], flipped[0][1:]:
+            cv2.polylines(lines, [ring], isClosed=False, color=1)
+        both = np.stack([rings[0][:-1], rings[0][1:]])
+        np.testing.assert_array_equal(draw_lines(both, cells=64), lines.astype(bool))

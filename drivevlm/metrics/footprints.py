@@ -139,6 +139,23 @@ def tracked_from_now(
     xy_m = lidar_from_global.apply(now.center_global_m)[:, :2]
     kept = of_classes(now, classes) & (now.lidar_points > 0)
     kept &= (np.abs(xy_m) < [aside_m, ahead_m]).all(axis=1)
+    boxes, start_row, step, row = tracks(truth, kept)
+    center_m = lidar_from_global.apply(boxes.center_global_m[row])[:, :2]
+    rotation = rotation_from_wxyz(boxes.wxyz_global)
+    yaw_now_rad = swing_rad(lidar_from_global.rotation @ rotation[start_row])
+    turned_rad = heading_rad(rotation[row]) - heading_rad(rotation[start_row])
+    size_lw_m = boxes.size_lwh_m[start_row, :2]
+    return Footprints(step, center_m, yaw_now_rad + turned_rad, size_lw_m)
+
+
+def tracks(truth: Truth, kept: Bools) -> tuple[LabelledBoxes, Ints, Ints, Ints]:
+    """Where the objects (N,) that are there now are later: their n-th next annotation at step n.
+
+    Returns:
+        The boxes of now and later in one table; and, (M,), of each annotation that is met the row
+        of its object now, the future step, and its own row.
+    """
+    now = truth.now.boxes
     row_of, boxes = _rows_by_annotation(truth)
     track = [
         (row_of[now.annotation[start]], step, row)
@@ -146,12 +163,7 @@ def tracked_from_now(
         for step, row in enumerate(_followed(int(start), now, row_of, boxes))
     ]
     start_row, step, row = np.array(track, dtype=np.int64).reshape(-1, 3).T
-    center_m = lidar_from_global.apply(boxes.center_global_m[row])[:, :2]
-    rotation = rotation_from_wxyz(boxes.wxyz_global)
-    yaw_now_rad = swing_rad(lidar_from_global.rotation @ rotation[start_row])
-    turned_rad = heading_rad(rotation[row]) - heading_rad(rotation[start_row])
-    size_lw_m = boxes.size_lwh_m[start_row, :2]
-    return Footprints(step, center_m, yaw_now_rad + turned_rad, size_lw_m)
+    return boxes, start_row, step, row
 
 
 def _rows_by_annotation(truth: Truth) -> tuple[dict[str, int], LabelledBoxes]:

@@ -9,6 +9,7 @@ made: an edge's line is first cut at the border and then walked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,13 +67,84 @@ def fill(corners_rc: Ints, layer: Ints, *, layers: int, cells: int) -> Bools:
         (T, S, S) occupied cells.
     """
     grid = np.zeros((layers, cells, cells), dtype=np.bool_)
-    near = (corners_rc.max(axis=1) >= 0) & (corners_rc.min(axis=1) < cells)
-    corners_rc, layer = corners_rc[near.all(axis=1)], layer[near.all(axis=1)]
-    if len(layer):
-        for polygon, row, column in (_outlines(corners_rc, cells), _insides(corners_rc, cells)):
-            on_grid = (row >= 0) & (row < cells) & (column >= 0) & (column < cells)
-            grid[layer[polygon[on_grid]], row[on_grid], column[on_grid]] = True
+    for polygon, row, column in _drawn(corners_rc, cells):
+        grid[layer[polygon], row, column] = True
     return grid
+
+
+def covered(corners_rc: Ints, *, cells: int) -> tuple[Ints, Ints]:
+    """(N, B) row and column of every cell that ``fill`` draws, by polygon.
+
+    A polygon of fewer cells than another repeats its first one; -1 where it has none.
+    """
+    parts = _drawn(corners_rc, cells)
+    counts = [np.bincount(polygon, minlength=len(corners_rc)) for polygon, _, _ in parts]
+    total = np.sum(counts, axis=0)
+    width = max(int(total.max(initial=0)), 1)
+    rows, columns = (np.full((len(corners_rc), width), -1) for _ in range(2))
+    free = np.arange(len(corners_rc)) * width
+    for (_, row, column), count in zip(parts, counts, strict=True):
+        # Each part is in the order of the polygons.
+        at = np.arange(len(row)) + np.repeat(free - np.cumsum(count) + count, count)
+        rows.ravel()[at], columns.ravel()[at] = row, column
+        free += count
+    return np.where(rows < 0, rows[:, :1], rows), np.where(columns < 0, columns[:, :1], columns)
+
+
+def _drawn(corners_rc: Ints, cells: int) -> list[tuple[Ints, Ints, Ints]]:
+    """The cells of the outlines and those of the insides, each on the grid."""
+    near = (corners_rc.max(axis=1) >= 0) & (corners_rc.min(axis=1) < cells)
+    which = np.flatnonzero(near.all(axis=1))
+    if not len(which):
+        return [(which, which, which)]
+    corners_rc = corners_rc[which]
+    parts = (_outlines(corners_rc, cells), _insides(corners_rc, cells))
+    return [on_grid(which[polygon], row, column, cells) for polygon, row, column in parts]
+
+
+def fill_rings(rings_rc: Sequence[Ints], *, cells: int) -> Bools:
+    """Draw what lies inside an odd number of rings, and all their outlines: (S, S).
+
+    The same rule as ``fill``, for few rings of many corners.
+
+    Args:
+        rings_rc: Each (V, 2), the last corner being the first one again.
+        cells: S.
+    """
+    grid = np.zeros((cells, cells), dtype=np.bool_)
+    if not rings_rc:
+        return grid
+    a_rc = np.concatenate([ring[:-1] for ring in rings_rc])
+    b_rc = np.concatenate([ring[1:] for ring in rings_rc])
+    _mark(grid, walked(a_rc, b_rc, cells))
+    upward = (b_rc[:, 0] > a_rc[:, 0])[:, None]
+    low_rc, high_rc = np.where(upward, a_rc, b_rc), np.where(upward, b_rc, a_rc)
+    rise, run = (high_rc - low_rc).T
+    first = np.maximum(low_rc[:, 0], 0)
+    edge, offset = spread(np.maximum(np.minimum(high_rc[:, 0], cells) - first, 0))
+    row = first[edge] + offset
+    slope = np.sign(run) * (np.abs(run) * ONE // np.maximum(rise, 1))
+    crossing = low_rc[edge, 1] * ONE + (row - low_rc[edge, 0]) * slope[edge]
+    order = np.lexsort((crossing, row))
+    row, crossing = row[order[::2]], crossing[order].reshape(-1, 2)
+    begin = np.maximum(-(-crossing[:, 0] // ONE), 0)
+    end = np.minimum(crossing[:, 1] // ONE, cells - 1)
+    span, along = spread(np.maximum(end - begin + 1, 0))
+    grid[row[span], begin[span] + along] = True
+    return grid
+
+
+def draw_lines(points_rc: Ints, *, cells: int) -> Bools:
+    """Draw polylines (N, V, 2), one cell thick: (S, S)."""
+    grid = np.zeros((cells, cells), dtype=np.bool_)
+    ends = points_rc[:, :-1].reshape(-1, 2), points_rc[:, 1:].reshape(-1, 2)
+    _mark(grid, walked(*ends, cells))
+    return grid
+
+
+def _mark(grid: Bools, at: tuple[Ints, Ints, Ints]) -> None:
+    _, row, column = on_grid(*at, len(grid))
+    grid[row, column] = True
 
 
 def _insides(corners_rc: Ints, cells: int) -> tuple[Ints, Ints, Ints]:
@@ -107,7 +179,16 @@ def _crossings(corners_rc: Ints, row: Ints) -> Ints:
 def _outlines(corners_rc: Ints, cells: int) -> tuple[Ints, Ints, Ints]:
     """Polygon, row and column of every point of the edges' Bresenham lines."""
     before_rc = np.roll(corners_rc, 1, axis=1).reshape(-1, 2)
-    a_rc, b_rc = _cut(before_rc, corners_rc.reshape(-1, 2), cells)
+    edge, row, column = walked(before_rc, corners_rc.reshape(-1, 2), cells)
+    return edge // corners_rc.shape[1], row, column
+
+
+def walked(a_rc: Ints, b_rc: Ints, cells: int) -> tuple[Ints, Ints, Ints]:
+    """Line, row and column of every point of Bresenham lines from (N, 2) to (N, 2).
+
+    They are cut at the border; what misses the grid may leave points beside it.
+    """
+    a_rc, b_rc = _cut(a_rc, b_rc, cells)
     leftward = (b_rc[:, 1] < a_rc[:, 1])[:, None]
     left_rc, right_rc = np.where(leftward, b_rc, a_rc), np.where(leftward, a_rc, b_rc)
     rise, run = (right_rc - left_rc).T
@@ -118,7 +199,7 @@ def _outlines(corners_rc: Ints, cells: int) -> tuple[Ints, Ints, Ints]:
     steep = (np.abs(rise) > run)[edge]
     row = left_rc[edge, 0] + np.sign(rise)[edge] * np.where(steep, walked, aside)
     column = left_rc[edge, 1] + np.where(steep, aside, walked)
-    return edge // corners_rc.shape[1], row, column
+    return edge, row, column
 
 
 def _cut(a_rc: Ints, b_rc: Ints, cells: int) -> tuple[Ints, Ints]:
@@ -139,6 +220,12 @@ def _cut(a_rc: Ints, b_rc: Ints, cells: int) -> tuple[Ints, Ints]:
             end[cut, 1 - axis] += shift[cut]
             end[cut, axis] = limit[cut]
     return ends[0], ends[1]
+
+
+def on_grid(item: Ints, row: Ints, column: Ints, cells: int) -> tuple[Ints, Ints, Ints]:
+    """Those of the cells that lie on the grid, and whose they are."""
+    there = (row >= 0) & (row < cells) & (column >= 0) & (column < cells)
+    return item[there], row[there], column[there]
 
 
 def spread(counts: Ints) -> tuple[Ints, Ints]:
