@@ -83,7 +83,7 @@ def main(samples: int, clips: int) -> None:
         for name, protocol in PROTOCOLS.items():
 
             def run(protocol: PlanningProtocol = protocol) -> Cases:
-                cases = prepared(recording, tokens, [protocol], cache=cache)[protocol.name]
+                cases = prepared(recording, tokens, [protocol], cache=cache).cases[protocol.name]
                 score(protocol, cases, filed, len(tokens))
                 return cases
 

@@ -10,7 +10,8 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,14 +19,35 @@ import numpy as np
 
 import drivevlm.metrics
 import drivevlm.world
+from drivevlm.baselines import MOTIONS, NoPastError
 from drivevlm.data.recording import Recording
 from drivevlm.metrics.cases import Cases, Part, joined, loaded, part_of
 from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.splits import SPLITS, splits_of
 from drivevlm.metrics.surface import Arrays
+from drivevlm.world.pose import Floats
+from drivevlm.world.truth import FUTURE_STEPS, STEP_S
 
 Progress = Callable[[str, int, int], None]
 CODE = (drivevlm.metrics, drivevlm.world)
 """Packages whose source decides what is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Clips ready to be scored.
+
+    Attributes:
+        cases: By protocol; empty where the recording has no truths.
+        splits: By kind of clip, the tokens; empty unless a protocol asks for kinds.
+    """
+
+    cases: Mapping[str, Cases]
+    splits: Mapping[str, Collection[str]]
+
+    def splits_of(self, protocol: PlanningProtocol) -> Mapping[str, Collection[str]]:
+        """Those for which a protocol gives figures."""
+        return self.splits if protocol.rule.split else {}
 
 
 def prepared(
@@ -35,18 +57,52 @@ def prepared(
     *,
     cache: Path | None = None,
     progress: Progress = lambda what, done, total: None,
-) -> Mapping[str, Cases]:
+) -> Prepared:
     """Cases by protocol; every truth is read once for all protocols that are not in the cache.
 
-    Empty where the recording has no truths. Without a cache folder nothing is kept.
+    Without a cache folder nothing is kept.
     """
-    files = {p.name: _file(cache, recording, tokens, p) for p in protocols}
+    files = {p.name: _file(cache, recording, tokens, p.name) for p in protocols}
     cases = {p.name: found for p in protocols if (found := _read(files[p.name], p)) is not None}
     missing = [p for p in protocols if p.name not in cases]
     for protocol, made in _made(recording, tokens, missing, progress).items():
         cases[protocol.name] = made
         _write(files[protocol.name], made.arrays())
-    return {p.name: cases[p.name] for p in protocols if p.name in cases}
+    splits: Mapping[str, Collection[str]] = {}
+    if cases and any(p.rule.split for p in protocols):
+        splits = kinds(recording, tokens, cache=cache, progress=progress)
+    return Prepared({p.name: cases[p.name] for p in protocols if p.name in cases}, splits)
+
+
+def kinds(
+    recording: Recording,
+    tokens: Sequence[str],
+    *,
+    cache: Path | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Mapping[str, Collection[str]]:
+    """The tokens of every kind of clip that occurs (see ``metrics.splits``)."""
+    path = _file(cache, recording, tokens, "kinds")
+    arrays = _arrays(path)
+    if arrays is None or set(arrays) != set(SPLITS):
+        found: dict[str, list[str]] = {name: [] for name in SPLITS}
+        for number, token in enumerate(tokens, start=1):
+            truth = recording.truth(token)
+            if truth is not None:
+                for name in splits_of(truth, _kept_velocity_m(recording, token)):
+                    found[name].append(token)
+            progress("telling kinds of clips", number, len(tokens))
+        arrays = {name: np.array(members, dtype=np.str_) for name, members in found.items()}
+        _write(path, arrays)
+    return {name: frozenset(arrays[name].tolist()) for name in SPLITS if len(arrays[name])}
+
+
+def _kept_velocity_m(recording: Recording, token: str) -> Floats | None:
+    try:
+        motion = MOTIONS["constant_velocity"]
+        return motion(recording.clip(token), FUTURE_STEPS, STEP_S).xy_ego_m
+    except NoPastError:
+        return None
 
 
 def _made(
@@ -73,13 +129,13 @@ def _made(
 
 
 def _file(
-    cache: Path | None, recording: Recording, tokens: Sequence[str], protocol: PlanningProtocol
+    cache: Path | None, recording: Recording, tokens: Sequence[str], what: str
 ) -> Path | None:
     if cache is None:
         return None
-    told = "\n".join([recording.digest, protocol.name, code_digest(), *tokens])
+    told = "\n".join([recording.digest, what, code_digest(), *tokens])
     digest = hashlib.sha256(told.encode()).hexdigest()[:24]
-    return cache / f"{protocol.name}-{digest}.npz"
+    return cache / f"{what}-{digest}.npz"
 
 
 @lru_cache(maxsize=1)
@@ -96,11 +152,19 @@ def code_digest() -> str:
 
 def _read(path: Path | None, protocol: PlanningProtocol) -> Cases | None:
     """Cases of a file; None where it is not there or was cut off."""
+    arrays = _arrays(path)
+    try:
+        return None if arrays is None else loaded(protocol.rule, arrays)
+    except (ValueError, KeyError):
+        return None
+
+
+def _arrays(path: Path | None) -> Arrays | None:
     if path is None or not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            return loaded(protocol.rule, {name: file[name] for name in file.files})
+            return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 

@@ -12,8 +12,7 @@ import numpy as np
 from drivevlm.data.recording import Recording, SceneClips
 from drivevlm.evaluate.detections import detection
 from drivevlm.evaluate.entrants import Decided, Entrant, Fallback
-from drivevlm.evaluate.prepared import Progress, prepared
-from drivevlm.metrics.cases import Cases
+from drivevlm.evaluate.prepared import Prepared, Progress, prepared
 from drivevlm.metrics.consistency import consistency
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.metrics.planning import PlanningProtocol
@@ -99,16 +98,16 @@ def score_run(
         )
         for name in planners
     }
-    cases = prepared(recording, tokens, protocols, cache=cache, progress=progress)
+    ready = prepared(recording, tokens, protocols, cache=cache, progress=progress)
     return score_entrants(
-        recording, entrants, cases, scenes=scenes, protocols=protocols, seed=seed, progress=progress
+        recording, entrants, ready, scenes=scenes, protocols=protocols, seed=seed, progress=progress
     )
 
 
 def score_entrants(
     recording: Recording,
     entrants: Mapping[str, Entrant],
-    cases: Mapping[str, Cases],
+    ready: Prepared,
     *,
     scenes: Sequence[SceneClips],
     protocols: Sequence[PlanningProtocol],
@@ -120,11 +119,14 @@ def score_entrants(
     scores: dict[str, dict[str, Scores]] = {}
     for number, (name, entrant) in enumerate(entrants.items(), start=1):
         made = len(entrant.decisions)
-        scores[name] = {p.name: entrant.scores(p, cases[p.name]) for p in protocols if cases}
+        scored = [(p, entrant.scores(p, ready.cases[p.name])) for p in protocols if ready.cases]
+        scores[name] = {p.name: earned for p, earned in scored}
         summaries = {
-            p.name: p.summarise(scores[name][p.name], n_total=made, seed=seed).to_json()
-            for p in protocols
-            if cases and made
+            p.name: p.summarise(
+                earned, n_total=made, splits=ready.splits_of(p), seed=seed
+            ).to_json()
+            for p, earned in scored
+            if made
         }
         by_planner[name] = {"protocols": summaries, **answers(recording, entrant.decisions)}
         progress("scoring", number, len(entrants))

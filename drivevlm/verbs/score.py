@@ -58,16 +58,16 @@ def score(
     tokens = [token for scene in scenes for token in scene.tokens]
     notes = list(matched(file, tokens).notes)
     with bars(console) as report:
-        cases = prepared(
+        ready = prepared(
             recording,
             tokens,
             protocols,
             cache=user_cache_path("drivevlm") / "prepared",
             progress=report,
         )
-        if not cases:
+        if not ready.cases:
             raise RecordError(f"{recording.name} has no poses to score plans with")
-        notes += suspicion(file, next(iter(cases.values())), protocols[0])
+        notes += suspicion(file, next(iter(ready.cases.values())), protocols[0])
         filed = Filed.of(file, tokens)
         rows = _decided(parts.planners(None), recording, tokens, report)
         fallback = parts.fallback()
@@ -78,7 +78,7 @@ def score(
         scores = score_entrants(
             recording,
             entrants,
-            cases,
+            ready,
             scenes=scenes,
             protocols=protocols,
             seed=chosen.settings.run.seed,
