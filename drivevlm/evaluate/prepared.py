@@ -163,7 +163,7 @@ def _arrays(path: Path | None) -> Arrays | None:
     if path is None or not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
