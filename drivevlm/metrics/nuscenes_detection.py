@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def devkit_metrics(labelled: EvalBoxes, said: EvalBoxes) -> DetectionMetrics:
     metrics = DetectionMetrics(config)
     for name in config.class_names:
         for within_m in config.dist_ths:
-            data = accumulate(labelled, said, name, config.dist_fcn_callable, within_m)
+            data = accumulate(labelled, said, name, _apart_m, within_m)
             ap = calc_ap(data, config.min_recall, config.min_precision)
             metrics.add_label_ap(name, within_m, ap)
             if within_m == config.dist_th_tp:
@@ -88,6 +89,11 @@ def devkit_metrics(labelled: EvalBoxes, said: EvalBoxes) -> DetectionMetrics:
                     value = calc_tp(data, config.min_recall, error) if judged else np.nan
                     metrics.add_label_tp(name, error, value)
     return metrics
+
+
+def _apart_m(one: DetectionBox, other: DetectionBox) -> float:
+    """The devkit's ``center_distance``, without its arrays: half of all time would go there."""
+    return math.dist(one.translation[:2], other.translation[:2])
 
 
 def _without(category: str) -> tuple[str, ...]:
