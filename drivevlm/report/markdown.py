@@ -15,7 +15,10 @@ from drivevlm.report.results import (
 )
 from drivevlm.report.scores import Cells, ScoreRow, further_rows, score_rows, split_rows
 
-LEFT = ("protocol", "clips", "figure", "planner", "kinds", "detection", "run", "commit", "prompt")
+LEFT = (
+    *("protocol", "clips", "figure", "planner", "kinds", "detection"),
+    *("run", "data", "commit", "prompt"),
+)
 """Heads of columns of words; all others are numbers."""
 
 

@@ -30,6 +30,7 @@ class Line:
         cells: By metric.
         style: Of the whole row.
         group: A rule is drawn where it changes, unless most groups have one row.
+        apart: A rule is drawn above, whatever the groups.
     """
 
     lead: tuple[Text, ...]
@@ -37,6 +38,7 @@ class Line:
     cells: tuple[Cells, ...]
     style: str = ""
     group: str = ""
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ class ScoreGrid:
         for line in self.lines:
             yield self._told(line)
             for metric, cells in zip(self.metrics, line.cells, strict=True):
-                yield Text(f"  {metric:5} {_in_words(cells)}" if metric else f"  {_in_words(cells)}")
+                yield Text(
+                    f"  {metric:5} {_in_words(cells)}" if metric else f"  {_in_words(cells)}"
+                )
         yield ""
 
     def _told(self, line: Line) -> Text:
@@ -99,7 +103,7 @@ class ScoreGrid:
                 table.add_column(below + self.interval, no_wrap=True, style="dim")
         grouped = len(self.lines) >= 1.5 * len({line.group for line in self.lines})
         for before, line in zip((None, *self.lines), self.lines, strict=False):
-            if grouped and before is not None and before.group != line.group:
+            if before is not None and (line.apart or (grouped and before.group != line.group)):
                 table.add_section()
             cells = [*line.lead, Text(line.n)]
             for k in chosen:
