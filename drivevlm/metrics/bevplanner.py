@@ -93,7 +93,7 @@ def headings_rad(xy_m: Floats) -> Floats:
 
 BEVPLANNER = PlanningRule(
     name="bevplanner",
-    source="NVlabs/BEV-Planner 01c28d6: metric_stp3.py, naive_planner.py, loading.py, "
+    source="NVlabs/BEV-Planner 01c28d6, metric_stp3.py, naive_planner.py, loading.py, "
     "vector_map.py, create_data_bev_planner.py",
     counted=Counted.FULL_FUTURE,
     axes=Axes.EGO,

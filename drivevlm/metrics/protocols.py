@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from drivevlm.metrics.admlp import ADMLP
+from drivevlm.metrics.bevplanner import BEVPLANNER
 from drivevlm.metrics.exact import EXACT
 from drivevlm.metrics.lightemma import LIGHTEMMA
+from drivevlm.metrics.omnidrive import OMNIDRIVE
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.sparsedrive import SPARSEDRIVE
 from drivevlm.metrics.stp3 import STP3
@@ -22,6 +24,8 @@ PROTOCOLS: dict[str, PlanningProtocol] = {
         STP3,
         ADMLP,
         SPARSEDRIVE,
+        BEVPLANNER,
+        OMNIDRIVE,
         LIGHTEMMA,
         EXACT,
     )
