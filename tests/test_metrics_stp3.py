@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import reference
-from metrics_cases import One, cells_of, first, judged_path, on_grid
+from metrics_cases import One, cells_of, judged_path, on_grid
 from reference.tables import truths
 from reference.worlds import pose, quaternion
 
 from drivevlm.metrics.admlp import stopped_if_creeping
 from drivevlm.metrics.cases import Cases
-from drivevlm.metrics.planning import STOP, PlanningProtocol
+from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.metrics.stp3 import WITHOUT_SCENES, drawn_later, now_from_later, warped
 from drivevlm.metrics.surface import Paths
@@ -207,16 +207,6 @@ def test_the_warp_takes_what_torch_takes():
         assert (warped(grids, flow) != (theirs[:, 0].numpy() > 0)).sum() <= 6
 
 
-def test_the_lidars_path_is_scored_round_the_rear_axle():
-    """The block ends 2.5 m ahead of the axle; the true front is at 0.94 + 0.5 + 2.04 m. So a car
-    from 3 m on is not touched, one from 2 m on is."""
-    for x_m, touches in ((4.0, False), (3.0, True)):
-        cases = PROTOCOL["stp3"].prepare([road(Thing(x_m, 0.0), speed_mps=0.0)])
-        score = first(PROTOCOL["stp3"].judge(cases, [STOP]))
-        assert score is not None
-        assert score.hit.tolist() == [touches] * 6
-
-
 def path_score(protocol: PlanningProtocol, cases: Cases, xy_m: np.ndarray) -> One:
     score = judged_path(protocol, cases, xy_m)
     assert score is not None
@@ -226,6 +216,14 @@ def path_score(protocol: PlanningProtocol, cases: Cases, xy_m: np.ndarray) -> On
 def path(x_m: float, y_m: float) -> np.ndarray:
     """Six times the same place: x right, y ahead."""
     return np.tile([x_m, y_m], (6, 1))
+
+
+def test_the_lidars_path_is_scored_round_the_rear_axle():
+    """The block ends 2.5 m ahead of the axle; the true front is at 0.94 + 0.5 + 2.04 m. So a car
+    from 3 m on is not touched, one from 2 m on is."""
+    for x_m, touches in ((4.0, False), (3.0, True)):
+        cases = PROTOCOL["stp3"].prepare([road(Thing(x_m, 0.0), speed_mps=0.0)])
+        assert path_score(PROTOCOL["stp3"], cases, path(0.0, 0.0)).hit.tolist() == [touches] * 6
 
 
 def test_admlp_sees_left_as_right():
