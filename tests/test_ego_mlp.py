@@ -116,7 +116,7 @@ def test_other_data_teach_it_all_but_the_scored_scenes_they_hold(tmp_path):
     mlp = {"train_root": str(other), "train_version": "v1.0-mini"}
     row, said = row_for(scored, version="v1.0-mine", mlp=mlp)
     assert learned_from(row) == ["c", "d"]
-    assert said == [f"ego_mlp: 1 scenes of {other} are scored: not learned from"]
+    assert said == [f"ego_mlp: scored scenes in {other}, not learned from: 1"]
 
 
 def test_a_scored_scene_under_another_name_is_known_by_its_clips(tmp_path):

@@ -128,7 +128,7 @@ def _trainable(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | str:
             raise DataError(f"mlp.train_root={settings.train_root}: {error}") from error
         return f"{error}; {other}"
     if dropped and settings.train_root:
-        say(f"ego_mlp: {dropped} scenes of {settings.train_root} are scored: not learned from")
+        say(f"ego_mlp: scored scenes in {settings.train_root}, not learned from: {dropped}")
     if recording is None:
         return f"every scene to learn from is scored ({dropped}); {other}"
     row = EgoMlpRow(recording, settings, say)
