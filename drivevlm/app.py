@@ -22,7 +22,7 @@ from rich.console import Console
 
 from drivevlm import __version__, verbs
 from drivevlm.build.assets import asset_folder
-from drivevlm.build.settings import SettingError, plain
+from drivevlm.build.settings import SettingError, plain, settings_from
 from drivevlm.build.table import CHOICES, Settings, group_defaults, settings_class
 from drivevlm.record.run_folder import RecordError, read_manifest
 
@@ -108,16 +108,21 @@ def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str
             raise SettingError(f"a report is written into its run's folder, {run}")
         if key in GROUPS:
             raise SettingError(f"{key} was chosen when {run} was made; a report cannot change it")
-        try:
-            OmegaConf.update(saved, key, yaml.safe_load(value), merge=False)
-        except yaml.YAMLError:
-            raise SettingError(f"{key}: {value!r} is no value (lists are written [a,b])") from None
-        except (OmegaConfBaseException, AttributeError):
-            known = list(_keys(DictConfig(saved)))
-            raise SettingError(f"{key} is no setting of {run}{_nearest(key, known)}") from None
+        _change(saved, key, value, f"setting of {run}")
     values = OmegaConf.to_container(saved, resolve=True)
     assert isinstance(values, dict)  # it was written as a mapping
     return {str(key): value for key, value in values.items()}, groups
+
+
+def _change(config: Any, key: str, value: str, what: str) -> None:
+    """Set a key that is there already. Raises SettingError, which calls it ``what``."""
+    try:
+        OmegaConf.update(config, key, yaml.safe_load(value), merge=False)
+    except yaml.YAMLError:
+        raise SettingError(f"{key}: {value!r} is no value (lists are written [a,b])") from None
+    except (OmegaConfBaseException, AttributeError):
+        known = list(_keys(DictConfig(config)))
+        raise SettingError(f"{key} is no {what}{_nearest(key, known)}") from None
 
 
 def _register() -> None:
@@ -267,6 +272,42 @@ def _report(words: list[str]) -> int:
     return 0
 
 
+def _compare(words: list[str]) -> int:
+    if len(words) < 2 or any("=" in word for word in words[:2]):
+        raise SettingError("expected two run folders: drivevlm compare runs/a runs/b")
+    config = OmegaConf.create(plain(verbs.CompareSettings()))
+    OmegaConf.set_struct(config, True)
+    for word in words[2:]:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise SettingError(f"expected key=value after the two folders, got {word!r}")
+        listed = key in ("planner", "protocol") and "," in value and "[" not in value
+        _change(config, key, f"[{value}]" if listed else value, "setting of compare")
+    told = OmegaConf.to_container(config)
+    assert isinstance(told, dict)  # it was made from a mapping
+    values = {str(key): value for key, value in told.items()}
+    settings = settings_from(verbs.CompareSettings, values)
+    a, b = ((Path(word), recorded(Path(word), [])) for word in words[:2])
+    print(verbs.compare(a, b, settings, Console()))
+    return 0
+
+
+def _table(words: list[str]) -> int:
+    published, words = _taken("published", words)
+    out, words = _taken("out", words)
+    other = [word for word in words if "=" in word]
+    if other or not words:
+        got = f", got {other[0]!r}" if other else ""
+        raise SettingError(
+            "expected run folders, published=PROTOCOL and out=FOLDER: drivevlm table runs/a runs/b"
+            f"{got}"
+        )
+    folder = None if out is None else Path(out)
+    runs = [Path(word) for word in words]
+    print(verbs.table(runs, Console(), published=published or "", out=folder))
+    return 0
+
+
 def _merge(words: list[str]) -> int:
     out, parts = _taken("out", words)
     if out is None or not parts:
@@ -330,6 +371,25 @@ VERBS = {
         "make table and page again from a run folder, without its model",
         ("drivevlm report runs/baselines", "drivevlm report runs/baselines page.clips=10"),
         _report,
+        settings=False,
+    ),
+    "compare": Verb(
+        "what became of one run in another: paired statistics, and the clips that changed",
+        (
+            "drivevlm compare runs/a runs/b",
+            "drivevlm compare runs/a runs/b planner=vlm protocol=vad page.clips=50",
+            "drivevlm compare runs/a runs/a planner=vlm,constant_velocity out=runs/beside",
+        ),
+        _compare,
+        settings=False,
+    ),
+    "table": Verb(
+        "one table over several runs, with published figures where they compare",
+        (
+            "drivevlm table runs/baselines",
+            "drivevlm table runs/a runs/b scores/mine published=vad out=tables",
+        ),
+        _table,
         settings=False,
     ),
     "merge": Verb(

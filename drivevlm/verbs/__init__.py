@@ -33,15 +33,29 @@ from drivevlm.record.run_folder import (
     write_atomically,
 )
 from drivevlm.report.prompt_view import BlockTable, PromptView, write_images
+from drivevlm.verbs.compare import compare
+from drivevlm.verbs.compare_side import CompareSettings
 from drivevlm.verbs.finish import commit_words, finish, source_words
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
 from drivevlm.verbs.score import score
+from drivevlm.verbs.table import table
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
 from drivevlm_sim.made_once import WorldError
 
-__all__ = ["USER_ERRORS", "evaluate", "merge", "protocols", "report", "score", "show_prompt"]
+__all__ = [
+    "USER_ERRORS",
+    "CompareSettings",
+    "compare",
+    "evaluate",
+    "merge",
+    "protocols",
+    "report",
+    "score",
+    "show_prompt",
+    "table",
+]
 
 USER_ERRORS = (
     SettingError,

@@ -128,23 +128,26 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
             "model": model if asks else None,
             **figures,
         }
-    provenance = dict(recording.provenance)
-    hidden = [name for name, shown in identity["blocks"].items() if shown in ("off", "blank")]
-    leaks = [
-        f"{name}: {source}"
-        for name, source in provenance.items()
-        if source in LEAKING and name not in hidden
-    ]
     return {
         "format": 1,
         "synthetic": recording.synthetic,
         "data": data_of(recording, scores),
-        "leaks": leaks,
+        "leaks": leaks_of(recording, identity["blocks"]),
         "prompt": {"name": parts.chosen.prompt.name, "digest": identity["prompt"]["digest"]},
         "blocks": identity["blocks"],
         "fallback": parts.fallback_words,
         "planners": planners,
     }
+
+
+def leaks_of(recording: Recording, blocks: Mapping[str, str]) -> list[str]:
+    """The inputs that a real vehicle could not know, of the blocks that were shown."""
+    hidden = [name for name, shown in blocks.items() if shown in ("off", "blank")]
+    return [
+        f"{name}: {source}"
+        for name, source in recording.provenance.items()
+        if source in LEAKING and name not in hidden
+    ]
 
 
 def data_of(recording: Recording, scores: RunScores) -> dict[str, Any]:
@@ -222,7 +225,7 @@ def _views(
             clip = shown_clip(
                 parts.recording, planner, records, scenes, token, exchange=parts.exchange
             )
-            prompt = _asked(planner, clip) if same_words else ""
+            prompt = asked(planner, clip) if same_words else ""
         truth = parts.recording.truth(token)
         yield ClipView(
             clip,
@@ -234,7 +237,7 @@ def _views(
         )
 
 
-def _asked(planner: VLMPlanner, clip: Clip) -> str:
+def asked(planner: VLMPlanner, clip: Clip) -> str:
     """The request in words; empty where an image is missing, since nothing was asked then."""
     try:
         return as_words(planner.dialogue.ask(clip, planner.examples(clip)))

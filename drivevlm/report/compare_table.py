@@ -1,0 +1,323 @@
+"""The table of a comparison: reads the object of compare.json into rows of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from drivevlm.report.results import (
+    DASH,
+    LEAK,
+    SYNTHETIC,
+    UNTRAINED,
+    at,
+    branch,
+    listed,
+    number,
+    shown,
+    words,
+)
+from drivevlm.report.table import answer_tables, plain_table
+
+SIDES = ("a", "b")
+STRICT, LENIENT = "strict", "lenient"
+BETTER, WORSE = "* better", "* worse"
+"""Signs of a difference whose interval excludes 0. Every figure is the better the smaller it is."""
+_LISTED_BELOW = 80
+_LONGEST_SETTING = 60
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRow:
+    """One figure at one time over one set of clips, in words.
+
+    Attributes:
+        protocol: Its name.
+        kind: Which clips: ``all``, or the name of a split.
+        lenient: Whether clips that one of the runs failed are left out.
+        n: Clips, and of how many scenes.
+        figure, column: What, with its unit, and when.
+        a, b, difference, ci95: In the figure's unit; ``ci95`` is "" where there is none.
+        sign: ``BETTER`` or ``WORSE`` where the interval excludes 0, else "".
+        last: Whether this is the figure's last column, which sums up the others.
+    """
+
+    protocol: str
+    kind: str
+    lenient: bool
+    n: str
+    figure: str
+    column: str
+    a: str
+    b: str
+    difference: str
+    ci95: str
+    sign: str
+    last: bool
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The numbers, in order."""
+        return (self.a, self.b, self.difference, self.ci95, self.sign)
+
+
+def difference_rows(compared: Mapping[str, object]) -> tuple[DifferenceRow, ...]:
+    """By protocol, then by kind of clip; lenient ones only where they are of other clips."""
+    rows: list[DifferenceRow] = []
+    for protocol in branch(compared, "protocols"):
+        scored = branch(compared, "protocols", protocol)
+        kinds = {
+            "all": scored,
+            **{k: branch(scored, "splits", k) for k in branch(scored, "splits")},
+        }
+        for kind, pair in kinds.items():
+            for base in (STRICT, LENIENT):
+                means = branch(pair, base)
+                if base == STRICT or number(means, "n") != number(pair, STRICT, "n"):
+                    rows += _rows(protocol, kind, means, lenient=base == LENIENT)
+    return tuple(rows)
+
+
+def _rows(
+    protocol: str, kind: str, means: Mapping[str, object], *, lenient: bool
+) -> Iterator[DifferenceRow]:
+    n = f"{shown(number(means, 'n'), 0)} of {_count(number(means, 'scenes'), 'scene')}"
+    for name in branch(means, "figures"):
+        columns = branch(means, "figures", name)
+        for column in columns:
+            cell = branch(columns, column)
+            metres = name.endswith("_m")
+            yield DifferenceRow(
+                protocol=protocol,
+                kind=kind,
+                lenient=lenient,
+                n=n,
+                figure=figure_words(name),
+                column=column.replace("s", " s"),
+                a=shown(number(cell, "a"), 2, scale=1 if metres else 100),
+                b=shown(number(cell, "b"), 2, scale=1 if metres else 100),
+                difference=signed(number(cell, "difference"), metres=metres),
+                ci95=_interval(cell, metres=metres),
+                sign=_sign(cell),
+                last=column == list(columns)[-1],
+            )
+
+
+def figure_words(name: str) -> str:
+    """A figure's name with its unit: ``L2 m``, ``collision %``."""
+    unit = "m" if name.endswith("_m") else "%"
+    bare = name.removesuffix("_m").replace("_", " ")
+    return f"{'L2' if bare == 'l2' else bare} {unit}"
+
+
+def signed(value: float | None, *, metres: bool) -> str:
+    """A difference with its sign; exactly none is ``0``, which rounding never prints."""
+    if value is None:
+        return DASH
+    return "0" if value == 0 else f"{value:+.3f}" if metres else f"{100 * value:+.2f}"
+
+
+def _interval(cell: Mapping[str, object], *, metres: bool) -> str:
+    pair = at(cell, "ci95")
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        return ""
+    low, high = (number({"": end}, "") for end in pair)
+    return f"[{signed(low, metres=metres)}, {signed(high, metres=metres)}]"
+
+
+def _sign(cell: Mapping[str, object]) -> str:
+    if at(cell, "excludes_zero") is not True:
+        return ""
+    return BETTER if (number(cell, "difference") or 0.0) < 0 else WORSE
+
+
+def _count(value: float | None, what: str) -> str:
+    return f"{shown(value, 0)} {what}{'' if value == 1 else 's'}"
+
+
+def who_lines(compared: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """For a and b: whose decisions of which run, with which prompt."""
+    told = []
+    for side in SIDES:
+        run = branch(compared, side)
+        parts = [words(run, "run"), words(run, "label")]
+        if words(run, "planner") == "vlm":
+            digest = words(run, "prompt", "digest")[:8]
+            parts.append(f"prompt {words(run, 'prompt', 'name')} {digest}")
+            blocks = branch(run, "blocks")
+            parts += [f"{block} {blocks[block]}" for block in blocks if blocks[block] != "on"]
+        told.append((side, " · ".join(parts)))
+    return tuple(told)
+
+
+def count_lines(compared: Mapping[str, object]) -> tuple[str, ...]:
+    """How many clips there are, and in how many something changed."""
+    both = shown(number(compared, "clips", "both"), 0)
+    only = [f"{shown(number(compared, 'clips', f'only_{s}'), 0)} only in {s}" for s in SIDES]
+    lines = [
+        f"clips: {both} in both, {', '.join(only)}",
+        f"{shown(number(compared, 'changed'), 0)} of {both} clips changed: "
+        "their plan, or how they failed",
+    ]
+    decided = number(compared, "decisions", "both_decided")
+    if decided:
+        lines.append(
+            f"{shown(number(compared, 'decisions', 'flipped'), 0)} of {shown(decided, 0)} "
+            "decisions flipped"
+        )
+    failed = branch(compared, "failures")
+    if any(failed.values()):
+        told = [f"{shown(number(failed, f'only_{side}'), 0)} only in {side}" for side in SIDES]
+        lines.append(f"failed: {shown(number(failed, 'both'), 0)} in both, {', '.join(told)}")
+    return tuple(lines)
+
+
+def flips(compared: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
+    """Decisions that flipped: clips, a's decision, b's; the commonest first."""
+    rows = at(compared, "decisions", "flips")
+    found = rows if isinstance(rows, Sequence) else ()
+    return tuple((shown(number(r, "clips"), 0), words(r, "a"), words(r, "b")) for r in found)
+
+
+def different_rows(compared: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
+    """Settings that differ by design: name, a's, b's."""
+    rows = at(compared, "different")
+    found = rows if isinstance(rows, Sequence) else ()
+    return tuple((words(r, "setting"), _short(words(r, "a")), _short(words(r, "b"))) for r in found)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SETTING else text[: _LONGEST_SETTING - 3] + "..."
+
+
+def better_lines(compared: Mapping[str, object]) -> tuple[str, ...]:
+    """By protocol, in how many clips b does better; of the first figure."""
+    lines = []
+    for protocol in branch(compared, "protocols"):
+        means = branch(compared, "protocols", protocol, STRICT)
+        better, worse, same = (shown(number(means, k), 0) for k in ("better", "worse", "same"))
+        lines.append(
+            f"{protocol}: by L2 avg, b is better in {better} clips, worse in {worse}, "
+            f"the same in {same}"
+        )
+    return tuple(lines)
+
+
+def as_results(compared: Mapping[str, object]) -> Mapping[str, object]:
+    """The answers of both runs in the form of results.json, for its tables."""
+    answers = branch(compared, "answers")
+    return {"planners": {side: {"label": side, **branch(answers, side)} for side in answers}}
+
+
+def remarks(compared: Mapping[str, object]) -> tuple[str, ...]:
+    """What a reader must know beside the numbers."""
+    lines = [
+        f"{LEAK} {side}, {leak}: a real vehicle cannot know this"
+        for side in SIDES
+        for leak in listed(compared, side, "leaks")
+    ]
+    if at(compared, "synthetic") is True:
+        lines.append(f"{SYNTHETIC}: generated scenes; no figure here says anything of real roads")
+    for side in SIDES:
+        if at(compared, side, "untrained") is True:
+            lines.append(f"{side} is {UNTRAINED}: random weights say nothing of driving")
+    if not branch(compared, "protocols"):
+        lines.append("No plan is scored: there is no recorded future, or no protocol was asked for")
+        return tuple(lines)
+    lines.append("b - a below 0: b is better. A difference is the mean over clips of both runs.")
+    lines.append(
+        "Strict: a failed answer counts as the fallback plan "
+        f"({words(compared, 'fallback') or 'stop'}). Lenient: clips that both runs answered."
+    )
+    told, sure = (number(compared, "intervals", key) for key in ("told", "exclude_zero"))
+    if told:
+        lines.append(
+            "*: the 95 % interval (paired, whole scenes resampled) excludes 0, as "
+            f"{shown(sure, 0)} of {shown(told, 0)} do; where runs do not differ, about 1 in 20 does"
+        )
+    return (*lines, *_notes(compared))
+
+
+def _notes(compared: Mapping[str, object]) -> Iterator[str]:
+    """Each note once, with the protocols that say it."""
+    said: dict[str, list[str]] = {}
+    for protocol in branch(compared, "protocols"):
+        for note in listed(compared, "protocols", protocol, "notes"):
+            said.setdefault(note, []).append(protocol)
+    for note, protocols in said.items():
+        yield f"{', '.join(protocols)}: {note}"
+
+
+class CompareTable:
+    """A comparison in a terminal: who, what was different, what changed, then the numbers.
+
+    Kinds of clips are summed up by the last column; compare.json and the page have all of them.
+    """
+
+    def __init__(self, compared: Mapping[str, object]) -> None:
+        self._compared = compared
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        compared = self._compared
+        for side, line in who_lines(compared):
+            yield Text.assemble((f"{side}  ", "bold"), line)
+        yield from _settings(different_rows(compared))
+        yield ""
+        for line in count_lines(compared):
+            yield Text(line, style="bold")
+        for count, before, after in flips(compared)[:8]:
+            yield Text(f"  {count} x  {before} -> {after}")
+        yield ""
+        yield from answer_tables(as_results(compared), listed=options.max_width < _LISTED_BELOW)
+        yield ""
+        rows = [row for row in difference_rows(compared) if row.last or row.kind == "all"]
+        for protocol in dict.fromkeys(row.protocol for row in rows):
+            yield Text(protocol, style="bold")
+            yield _difference_table([row for row in rows if row.protocol == protocol])
+            yield ""
+        for line in (*better_lines(compared), *remarks(compared)):
+            yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")
+
+
+def _settings(rows: Sequence[tuple[str, str, str]]) -> Iterator[RenderableType]:
+    if not rows:
+        yield Text("made with the same settings", style="dim")
+        return
+    table = plain_table()
+    for head in ("what was different", *SIDES):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell} ") for cell in row))
+    yield from ("", table)
+
+
+def _difference_table(rows: Sequence[DifferenceRow]) -> Table:
+    with_interval = any(row.ci95 for row in rows)
+    table = plain_table()
+    table.add_column("clips", overflow="fold")
+    table.add_column("figure", no_wrap=True)
+    for head in (" at", "a", "b", "b - a"):
+        table.add_column(head, justify="right", no_wrap=True, min_width=5)
+    if with_interval:
+        table.add_column(" 95 % of b - a", no_wrap=True)
+        table.add_column("", no_wrap=True)
+    before: DifferenceRow | None = None
+    for row in rows:
+        new = before is None or (row.kind, row.lenient) != (before.kind, before.lenient)
+        if before is not None and new:
+            table.add_section()
+        clips = f"{row.kind}{', lenient' if row.lenient else ''} ({row.n}) " if new else ""
+        figure = row.figure if new or before is None or row.figure != before.figure else ""
+        cells = [row.column, row.a, row.b, row.difference]
+        cells = [f" {cell}" for cell in cells]
+        told = [Text(clips), Text(figure), *(Text(cell) for cell in cells)]
+        if with_interval:
+            style = "bold green" if row.sign == BETTER else "bold red" if row.sign else "dim"
+            told += [Text(f" {row.ci95}"), Text(f" {row.sign}", style=style)]
+        table.add_row(*told, style="dim" if row.lenient else "")
+        before = row
+    return table
