@@ -124,7 +124,16 @@ def test_a_note_names_its_planners_where_it_is_not_true_of_all():
         noted["planners"][name]["protocols"]["uniad"]["notes"] = ["no interval: 3 scenes"]
     lines = remarks(noted)
     assert "vad: needs a complete future of 3 s" in lines
-    assert "uniad, embedded tiny-vlm, expert: no interval: 3 scenes" in lines
+    assert "uniad (embedded tiny-vlm, expert): no interval: 3 scenes" in lines
+
+
+def test_a_note_of_several_protocols_is_told_once():
+    noted = results()
+    for score in noted["planners"]["drivevlm"]["protocols"].values():
+        score["notes"] = ["no interval: 3 scenes"]
+    noted["planners"] = {"drivevlm": noted["planners"]["drivevlm"]}
+    told = [line for line in remarks(noted) if "no interval" in line]
+    assert told == ["uniad, vad: no interval: 3 scenes"]
 
 
 def test_null_anywhere_is_no_crash():

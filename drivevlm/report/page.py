@@ -32,6 +32,8 @@ from drivevlm.report.view import ClipView
 
 LIMIT = 60
 """A clip takes about 0.3 MB: so many still open at once in a browser."""
+FEW_ROWS = 24
+"""A further table of more rows is folded, so that the clips do not move out of sight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def write_page(
         further=further_rows(scores),
         split_rows=splits,
         split_further=further_rows(splits),
+        few=FEW_ROWS,
         rules=told_rules([row.protocol for row in scores]),
         answer_rows=answer_rows(results),
         detection=detection_rows(results),

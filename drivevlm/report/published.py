@@ -61,7 +61,7 @@ class Published:
 
 
 NOT_PUBLISHED: Row = (None, None, None, None)
-_UNIAD = "UniAD, arXiv 2212.10156, table 7; avg. collision in github.com/OpenDriveLab/UniAD README"
+_UNIAD = "arXiv 2212.10156, table 7; avg. collision in github.com/OpenDriveLab/UniAD README too"
 _UNIAD_PR = "github.com/OpenDriveLab/UniAD pull request 173 (merged)"
 _VAD = "github.com/hustvl/VAD README"
 _STP3 = "github.com/OpenDriveLab/ST-P3 README"

@@ -234,7 +234,7 @@ def _scored(results: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 
 def _notes(planners: Mapping[str, object]) -> Iterator[str]:
-    """Each note once, with its protocol, and with its planners where it is not true of all."""
+    """Each note once, with its protocols, and with its planners where it is not true of all."""
     said: dict[tuple[str, str], list[str]] = {}
     of_protocol: dict[str, list[str]] = {}
     for name, planner in planners.items():
@@ -251,6 +251,9 @@ def _notes(planners: Mapping[str, object]) -> Iterator[str]:
             if note:
                 of_protocol.setdefault(key, []).append(label)
                 said.setdefault((key, note), []).append(label)
+    told: dict[tuple[str, str], list[str]] = {}
     for (protocol, note), labels in said.items():
-        everyone = labels == of_protocol[protocol]
-        yield f"{protocol}: {note}" if everyone else f"{protocol}, {', '.join(labels)}: {note}"
+        whose = "" if labels == of_protocol[protocol] else f" ({', '.join(labels)})"
+        told.setdefault((note, whose), []).append(protocol)
+    for (note, whose), protocols in told.items():
+        yield f"{', '.join(protocols)}{whose}: {note}"

@@ -34,8 +34,8 @@ class RunTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for run in self._runs:
             yield Text.assemble((run.name, "bold"), "  ", run.told)
+        yield ""
         for block in self._blocks:
-            yield ""
             yield from _block(block)
         for line in run_remarks(self._runs):
             yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")

@@ -106,7 +106,8 @@ def split_rows(results: Mapping[str, object]) -> tuple[ScoreRow, ...]:
             for label, marks, score in scored:
                 part = branch(score, "splits", kind)
                 if part:
-                    rows.append(replace(_row(protocol, label, marks, part), split=kind))
+                    row = _row(protocol, label, marks, part)
+                    rows.append(replace(row, split=kind.replace("_", " ")))
     return tuple(rows)
 
 
