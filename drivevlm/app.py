@@ -295,12 +295,10 @@ def _compare(words: list[str]) -> int:
 def _table(words: list[str]) -> int:
     published, words = _taken("published", words)
     out, words = _taken("out", words)
-    other = [word for word in words if "=" in word]
-    if other or not words:
-        got = f", got {other[0]!r}" if other else ""
+    if not words or any("=" in word for word in words):
         raise SettingError(
             "expected run folders, published=PROTOCOL and out=FOLDER: drivevlm table runs/a runs/b"
-            f"{got}"
+            f", got {' '.join(words) or 'nothing'}"
         )
     folder = None if out is None else Path(out)
     runs = [Path(word) for word in words]

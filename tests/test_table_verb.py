@@ -6,6 +6,7 @@ import pytest
 from report_cases import every_kind, results, score
 from rich.console import Console
 
+from drivevlm.app import main
 from drivevlm.build.settings import SettingError
 from drivevlm.record.run_folder import RecordError
 from drivevlm.report.published import published_under
@@ -190,3 +191,17 @@ def test_one_folder_named_twice_is_refused(tmp_path):
     run = folder(tmp_path / "a", val())
     with pytest.raises(SettingError, match="is named twice"):
         shown([run, tmp_path / "b" / ".." / "a"])
+
+
+def test_the_last_line_of_the_verb_is_the_path_that_was_written(tmp_path, capsys):
+    run = folder(tmp_path / "a", val())
+    assert main(["table", str(run), "published=vad", f"out={tmp_path / 'files'}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "files" / "table.md")
+
+
+@pytest.mark.parametrize("words", [[], ["publish=vad", "runs/a"]], ids=["no folder", "a typo"])
+def test_the_verb_says_what_it_expects(capsys, words):
+    assert main(["table", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("drivevlm table: expected run folders, published=PROTOCOL")
+    assert said.count("\n") == 1
