@@ -11,7 +11,7 @@ import numpy as np
 
 from drivevlm.data.recording import Recording, SceneClips
 from drivevlm.evaluate.entrants import Decided, Fallback
-from drivevlm.evaluate.prepared import Progress, prepared
+from drivevlm.evaluate.prepared import Progress, kinds, prepared
 from drivevlm.evaluate.score_run import Json, RunScores, answers
 from drivevlm.metrics.paired import PairedProtocol, clip_differences, compared
 from drivevlm.metrics.planning import PlanningProtocol
@@ -146,7 +146,19 @@ def compare_runs(
 ) -> Comparison:
     """Compare the decisions of two runs, by token; all clips are of ``recording``.
 
-    Raises ValueError where the runs have no clip of ``scenes`` in common.
+    Args:
+        recording: Of both runs' common clips.
+        a, b: By token.
+        scenes: In their order; clips of other scenes are left out.
+        protocols: Who scores; the first one's first figure says how much a clip changed.
+        fallback: Stands in for a failed plan.
+        splits: Tokens by kind of clip; all of ``metrics.splits`` where left out.
+        seed: Of the intervals.
+        cache: Folder of prepared truths; None keeps nothing.
+        progress: Is told of the work.
+
+    Raises:
+        ValueError: The runs have no clip of ``scenes`` in common.
     """
     scene_of = {token: scene.name for scene in scenes for token in scene.tokens}
     tokens = [token for token in scene_of if token in a and token in b]
@@ -154,6 +166,8 @@ def compare_runs(
         raise ValueError("the runs have no clip in common")
     sides = {A: {t: a[t] for t in tokens}, B: {t: b[t] for t in tokens}}
     cases = prepared(recording, tokens, protocols, cache=cache, progress=progress).cases
+    if splits is None:
+        splits = kinds(recording, tokens, cache=cache, progress=progress) if cases else {}
     scored = [protocol for protocol in protocols if protocol.name in cases]
     scores: dict[str, Mapping[str, Scores]] = {}
     for number, (side, decisions) in enumerate(sides.items(), start=1):

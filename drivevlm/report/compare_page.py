@@ -10,13 +10,16 @@ from drivevlm.record.run_difference import text_difference
 from drivevlm.report.birds_eye import BirdsEye, birds_eye
 from drivevlm.report.chain import Answer, answers
 from drivevlm.report.compare_table import (
+    ALL,
     BETTER,
+    MOST_FLIPS,
     SIDES,
     as_results,
     better_lines,
     count_lines,
     difference_rows,
     different_rows,
+    figure_rows,
     flips,
     remarks,
     signed,
@@ -24,7 +27,16 @@ from drivevlm.report.compare_table import (
 )
 from drivevlm.report.page import template, ways, write_whole
 from drivevlm.report.pictures import Picture, pictures
-from drivevlm.report.results import DASH, LEAK, answer_rows, detection_rows, listed, number, words
+from drivevlm.report.results import (
+    DASH,
+    LEAK,
+    SECONDS,
+    answer_rows,
+    detection_rows,
+    listed,
+    number,
+    words,
+)
 from drivevlm.report.view import ClipView
 from drivevlm.world.clip import Clip
 
@@ -78,6 +90,7 @@ def write_compare_page(
         compared: The object of compare.json.
         clips: Those that changed most, first; drawn one at a time.
     """
+    rows = difference_rows(compared)
     chunks = template("compare.html.jinja").generate(
         title=_title(compared),
         who=who_lines(compared),
@@ -86,7 +99,10 @@ def write_compare_page(
         words_difference=_marked(listed(compared, "prompt_difference")),
         counts=count_lines(compared),
         flips=flips(compared),
-        rows=difference_rows(compared),
+        most_flips=MOST_FLIPS,
+        rows=figure_rows([row for row in rows if row.kind == ALL]),
+        kind_rows=figure_rows([row for row in rows if row.kind != ALL]),
+        seconds=SECONDS,
         better=BETTER,
         better_lines=better_lines(compared),
         answer_rows=answer_rows(as_results(compared)),

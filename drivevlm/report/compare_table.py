@@ -9,9 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from drivevlm.metrics.explain import figure_head, is_distance
 from drivevlm.report.results import (
     DASH,
     LEAK,
+    SECONDS,
     SYNTHETIC,
     UNTRAINED,
     at,
@@ -27,6 +29,11 @@ SIDES = ("a", "b")
 STRICT, LENIENT = "strict", "lenient"
 BETTER, WORSE = "* better", "* worse"
 """Signs of a difference whose interval excludes 0. Every figure is the better the smaller it is."""
+ALL = "all"
+"""The kind that is every clip."""
+MOST_FLIPS = 8
+_MAIN = ("l2_m", "collision")
+_BASE = (("n", "clip"), ("scenes", "scene"))
 _LISTED_BELOW = 80
 _LONGEST_SETTING = 60
 
@@ -44,6 +51,7 @@ class DifferenceRow:
         a, b, difference, ci95: In the figure's unit; ``ci95`` is "" where there is none.
         sign: ``BETTER`` or ``WORSE`` where the interval excludes 0, else "".
         last: Whether this is the figure's last column, which sums up the others.
+        main: Whether the figure is L2 or collision, which almost every protocol has.
     """
 
     protocol: str
@@ -58,11 +66,7 @@ class DifferenceRow:
     ci95: str
     sign: str
     last: bool
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The numbers, in order."""
-        return (self.a, self.b, self.difference, self.ci95, self.sign)
+    main: bool
 
 
 def difference_rows(compared: Mapping[str, object]) -> tuple[DifferenceRow, ...]:
@@ -71,7 +75,7 @@ def difference_rows(compared: Mapping[str, object]) -> tuple[DifferenceRow, ...]
     for protocol in branch(compared, "protocols"):
         scored = branch(compared, "protocols", protocol)
         kinds = {
-            "all": scored,
+            ALL: scored,
             **{k: branch(scored, "splits", k) for k in branch(scored, "splits")},
         }
         for kind, pair in kinds.items():
@@ -82,21 +86,51 @@ def difference_rows(compared: Mapping[str, object]) -> tuple[DifferenceRow, ...]
     return tuple(rows)
 
 
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """One figure at every time: the page's row.
+
+    Attributes:
+        first: Any of its cells, for what they share.
+        cells: By ``SECONDS``; None where the figure has no such column.
+    """
+
+    first: DifferenceRow
+    cells: tuple[DifferenceRow | None, ...]
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name."""
+        return self.first.protocol
+
+
+def figure_rows(rows: Sequence[DifferenceRow]) -> tuple[FigureRow, ...]:
+    """The same rows, those of one figure side by side."""
+    groups: dict[tuple[str, str, bool, str], dict[str, DifferenceRow]] = {}
+    for row in rows:
+        key = (row.protocol, row.kind, row.lenient, row.figure)
+        groups.setdefault(key, {})[row.column] = row
+    return tuple(
+        FigureRow(next(iter(group.values())), tuple(group.get(second) for second in SECONDS))
+        for group in groups.values()
+    )
+
+
 def _rows(
     protocol: str, kind: str, means: Mapping[str, object], *, lenient: bool
 ) -> Iterator[DifferenceRow]:
-    n = f"{shown(number(means, 'n'), 0)} of {_count(number(means, 'scenes'), 'scene')}"
+    n = ", ".join(_count(number(means, key), what) for key, what in _BASE)
     for name in branch(means, "figures"):
         columns = branch(means, "figures", name)
         for column in columns:
             cell = branch(columns, column)
-            metres = name.endswith("_m")
+            metres = is_distance(name)
             yield DifferenceRow(
                 protocol=protocol,
-                kind=kind,
+                kind=kind.replace("_", " "),
                 lenient=lenient,
                 n=n,
-                figure=figure_words(name),
+                figure=figure_head(name),
                 column=column.replace("s", " s"),
                 a=shown(number(cell, "a"), 2, scale=1 if metres else 100),
                 b=shown(number(cell, "b"), 2, scale=1 if metres else 100),
@@ -104,14 +138,8 @@ def _rows(
                 ci95=_interval(cell, metres=metres),
                 sign=_sign(cell),
                 last=column == list(columns)[-1],
+                main=name in _MAIN,
             )
-
-
-def figure_words(name: str) -> str:
-    """A figure's name with its unit: ``L2 m``, ``collision %``."""
-    unit = "m" if name.endswith("_m") else "%"
-    bare = name.removesuffix("_m").replace("_", " ")
-    return f"{'L2' if bare == 'l2' else bare} {unit}"
 
 
 def signed(value: float | None, *, metres: bool) -> str:
@@ -255,7 +283,8 @@ def _notes(compared: Mapping[str, object]) -> Iterator[str]:
 class CompareTable:
     """A comparison in a terminal: who, what was different, what changed, then the numbers.
 
-    Kinds of clips are summed up by the last column; compare.json and the page have all of them.
+    L2 and collision are told at every time, further figures, and kinds of clips under the first
+    protocol, by their last column; the page and compare.json have them all.
     """
 
     def __init__(self, compared: Mapping[str, object]) -> None:
@@ -269,18 +298,30 @@ class CompareTable:
         yield ""
         for line in count_lines(compared):
             yield Text(line, style="bold")
-        for count, before, after in flips(compared)[:8]:
+        for count, before, after in flips(compared)[:MOST_FLIPS]:
             yield Text(f"  {count} x  {before} -> {after}")
-        yield ""
+        yield from _scores(compared)
         yield from answer_tables(as_results(compared), listed=options.max_width < _LISTED_BELOW)
         yield ""
-        rows = [row for row in difference_rows(compared) if row.last or row.kind == "all"]
-        for protocol in dict.fromkeys(row.protocol for row in rows):
-            yield Text(protocol, style="bold")
-            yield _difference_table([row for row in rows if row.protocol == protocol])
-            yield ""
-        for line in (*better_lines(compared), *remarks(compared)):
+        for line in remarks(compared):
             yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")
+
+
+def _scores(compared: Mapping[str, object]) -> Iterator[RenderableType]:
+    rows = difference_rows(compared)
+    told = dict(zip(branch(compared, "protocols"), better_lines(compared), strict=True))
+    for protocol in told:
+        first = protocol == next(iter(told))
+        mine = [row for row in rows if row.protocol == protocol]
+        picked = [row for row in mine if _in_terminal(row, first=first)]
+        yield from ("", Text(told[protocol], style="bold"), _difference_table(picked))
+    yield ""
+
+
+def _in_terminal(row: DifferenceRow, *, first: bool) -> bool:
+    if row.kind == ALL:
+        return row.last or row.main
+    return first and row.main and row.last and not row.lenient
 
 
 def _settings(rows: Sequence[tuple[str, str, str]]) -> Iterator[RenderableType]:
@@ -310,7 +351,7 @@ def _difference_table(rows: Sequence[DifferenceRow]) -> Table:
         new = before is None or (row.kind, row.lenient) != (before.kind, before.lenient)
         if before is not None and new:
             table.add_section()
-        clips = f"{row.kind}{', lenient' if row.lenient else ''} ({row.n}) " if new else ""
+        clips = f"{row.kind}{', lenient' if row.lenient else ''}: {row.n} " if new else ""
         figure = row.figure if new or before is None or row.figure != before.figure else ""
         cells = [row.column, row.a, row.b, row.difference]
         cells = [f" {cell}" for cell in cells]
