@@ -52,7 +52,8 @@ def table(
     for run in runs:
         made, wanted = (number(run.results, "decisions", key) for key in ("made", "wanted"))
         if made is not None and wanted is not None and made < wanted:
-            console.print(f"{run.name} is not finished: {made:.0f} of {wanted:.0f} decisions")
+            told = f"{run.name} is not finished: {made:.0f} of {wanted:.0f} decisions"
+            console.print(told, markup=False)
     return out / "table.md"
 
 
