@@ -37,9 +37,9 @@ def labels(*rows: tuple[str, float, float], points: int = 5) -> LabelledBoxes:
 
 
 def truth(now: LabelledBoxes, *, ego: Pose2 | None = None, **around: LabelledBoxes) -> Truth:
-    """``now`` among the labels of other steps, ``before`` and ``after``, 0.5 s apart."""
+    """``now`` among the labels of other keyframes, which are 0.5 s apart."""
     pose = Pose3.from_pose2(ego or Pose2(0.0, 0.0, 0.0))
-    offsets = {"long_before": -2, "before": -1, "after": 1, "long_after": 2}
+    offsets = {"long_before": -2, "before": -1, "after": 1, "in_2_s": 4}
     steps = {offsets[name]: boxes for name, boxes in around.items()} | {0: now}
     return Truth(
         "clip",

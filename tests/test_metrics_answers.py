@@ -127,6 +127,7 @@ def test_gains_are_over_the_proposals():
     figures = detection_figures([detection_counts(detections, [car(10.0), car(20.0), car(30.0)])])
     assert figures is not None
     assert figures["precision_gained"] == pytest.approx(1 / 4)
+    assert figures["hallucinated_rate"] == pytest.approx(1 / 4)
     assert figures["recall_gained"] == pytest.approx(1 / 3)
     assert figures["precision_gained_by_drops"] == pytest.approx(2 / 3 - 1 / 2)
     assert figures["recall_lost_by_drops"] == 0.0

@@ -98,6 +98,17 @@ def test_velocities_look_to_both_sides_where_they_can():
     assert np.isnan(speed_mps())
 
 
+def test_labels_too_far_apart_in_time_tell_no_velocity():
+    """To one side 1.5 s is the limit, to both 3 s."""
+    before, now, after = one_car(9.0), one_car(10.0), one_car(14.0)
+    one_sided = truth(now, in_2_s=after)
+    assert np.isnan(labelled_boxes(one_sided).velocity_global_mps).all()
+    both_sides = truth(now, before=before, in_2_s=after)
+    assert labelled_boxes(both_sides).velocity_global_mps[0].tolist() == [2.0, 0.0]
+    beyond = truth(replace(now, following=("later",)), before=before)
+    assert np.isnan(labelled_boxes(beyond).velocity_global_mps).all()
+
+
 # What is said
 
 
@@ -123,7 +134,8 @@ def test_an_addition_has_the_score_1_and_no_speed():
 def test_what_was_dropped_is_not_said_and_a_failed_answer_says_nothing():
     now = truth(labels(("vehicle.car", 10.0, 0.0)))
     assert len(JudgedBoxes.of(answer(car(10.0), verdict=Verdict.DROPPED), now).said) == 0
-    assert len(JudgedBoxes.of(FAILED, now).said) == 0
+    half_read = replace(FAILED, detections=answer(car(10.0)).detections)
+    assert len(JudgedBoxes.of(half_read, now).said) == 0
 
 
 def test_the_500_best_boxes_stay_in_their_order():
@@ -212,37 +224,43 @@ def test_nothing_to_find_has_no_figures():
 
 
 class OneCar(SmallRecording):
-    """A car stands 10 m ahead at every keyframe; of the last one there is no pose."""
+    """A car stands 10 m ahead at every keyframe, once without a measured point; of the last
+    keyframe there is no pose."""
 
     def truth(self, token: str) -> Truth | None:
         if token == "s0-9":
             return None
         plain = super().truth(token)
         x_m = float(plain.now.global_from_ego.translation_m[0])
-        now = replace(plain.now, boxes=one_car(x_m + 10.0))
+        car = one_car(x_m + 10.0)
+        if token == "s0-4":
+            car = replace(car, lidar_points=car.lidar_points * 0)
+        now = replace(plain.now, boxes=car)
         return replace(plain, steps={**plain.steps, 0: now})
 
 
 def test_a_planners_detections_are_told_both_ways_and_written_for_every_clip():
-    """Of four answers one failed and one is of an unknown place; of two that were read, one sees
-    the car and one sees another that is not there."""
+    """Of five answers one failed and one is of an unknown place; of three that were read, one sees
+    the car, one sees a car that nobody measured, and one sees another that is not there."""
     recording = OneCar()
     decisions = {
         "s0-1": answer(car(10.0, score=0.9)),
         "s0-2": answer(car(30.0), verdict=Verdict.ADDED),
-        "s0-3": FAILED,
+        "s0-4": answer(car(10.0, score=0.8)),
+        "s0-3": replace(FAILED, detections=answer(car(10.0)).detections),
         "s0-9": answer(car(10.0)),
     }
     figures = detection(recording, decisions)
     assert figures is not None
-    assert (figures["clips"], figures["failed"]) == (3, 1)
+    assert (figures["clips"], figures["failed"], figures["seen"]) == (4, 1, 3)
     assert (figures["recall"], figures["lenient"]["recall"]) == (pytest.approx(1 / 3), 0.5)
-    assert figures["hallucinated_rate"] == 0.5
-    assert (figures["nuscenes"]["n"], figures["nuscenes"]["lenient"]["n"]) == (3, 2)
+    assert figures["hallucinated_rate"] == pytest.approx(1 / 3)
+    assert (figures["nuscenes"]["n"], figures["nuscenes"]["lenient"]["n"]) == (4, 3)
     written = boxes_to_write(recording, decisions)
     assert {token: len(boxes) for token, boxes in written.items()} == {
         "s0-1": 1,
         "s0-2": 1,
+        "s0-4": 1,
         "s0-3": 0,
     }
     assert written["s0-1"].center_global_m[0, 0] == pytest.approx(12.0)  # ego at 2 m

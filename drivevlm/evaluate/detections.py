@@ -8,7 +8,7 @@ from typing import Any
 from drivevlm.data.recording import Recording
 from drivevlm.metrics.detection import detection_counts, detection_figures, failed_answer
 from drivevlm.metrics.nuscenes_detection import nuscenes_figures
-from drivevlm.metrics.result_boxes import JudgedBoxes, ResultBoxes, said_boxes
+from drivevlm.metrics.result_boxes import JudgedBoxes, ResultBoxes
 from drivevlm.world.decision import Decision
 from drivevlm.world.labels import boxes_now
 from drivevlm.world.truth import Truth
@@ -49,7 +49,7 @@ def boxes_to_write(recording: Recording, decisions: Decisions) -> dict[str, Resu
     Clips without a recorded pose are missing: nobody knows where in the world they are.
     """
     return {
-        token: said_boxes(decision.seen, truth.now.global_from_ego)
+        token: JudgedBoxes.of(decision, truth).said
         for token, decision, truth in _with_truth(recording, decisions)
     }
 
