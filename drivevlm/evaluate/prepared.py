@@ -10,9 +10,11 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +25,15 @@ from drivevlm.baselines import MOTIONS, NoPastError
 from drivevlm.data.recording import Recording
 from drivevlm.metrics.cases import Cases, Part, joined, loaded, part_of
 from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.metrics.splits import SPLITS, splits_of
 from drivevlm.metrics.surface import Arrays
 from drivevlm.world.pose import Floats
 from drivevlm.world.truth import FUTURE_STEPS, STEP_S
 
 Progress = Callable[[str, int, int], None]
+CHUNK = 50
+"""So many clips are prepared by one worker at a time."""
 CODE = (drivevlm.metrics, drivevlm.world)
 """Packages whose source decides what is drawn."""
 
@@ -111,21 +116,55 @@ def _made(
     protocols: Sequence[PlanningProtocol],
     progress: Progress,
 ) -> Mapping[PlanningProtocol, Cases]:
+    """Cases of those protocols; {} where the recording has no truths."""
     if not protocols:
         return {}
     parts: dict[str, dict[str, Part | str]] = {p.name: {} for p in protocols}
-    needs_map = any(touch.map for p in protocols for touch in p.rule.touches)
-    known = False
-    for number, token in enumerate(tokens, start=1):
+    for number, made in enumerate(_parts_of_all(recording, tokens, protocols), start=1):
+        for name, part in made.items():
+            parts[name].update(part)
+        progress("preparing", min(number * CHUNK, len(tokens)), len(tokens))
+    return {p: joined(p.rule, parts[p.name]) for p in protocols if parts[p.name]}
+
+
+Parts = dict[str, dict[str, Part | str]]
+
+
+def _parts_of_all(
+    recording: Recording, tokens: Sequence[str], protocols: Sequence[PlanningProtocol]
+) -> Iterator[Parts]:
+    """Parts of some clips at a time, by protocol and token; by several workers where it is long."""
+    names = [p.name for p in protocols]
+    work = [(recording, tokens[k : k + CHUNK], names) for k in range(0, len(tokens), CHUNK)]
+    workers = min(os.cpu_count() or 1, len(work) // 4)
+    if workers < 2:
+        yield from map(_parts, work)
+        return
+    # A fresh process: whatever this one holds, a loaded model and its threads, is not forked.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_parts, work)
+
+
+def _parts(work: tuple[Recording, Sequence[str], Sequence[str]]) -> Parts:
+    """Protocols go by name: what draws in them cannot be sent to a worker."""
+    recording, tokens, names = work
+    rules = [PROTOCOLS[name].rule for name in names]
+    needs_map = any(touch.map for rule in rules for touch in rule.touches)
+    parts: Parts = {name: {} for name in names}
+    for token in tokens:
         truth = recording.truth(token)
-        if truth is not None:
-            known = True
-            if needs_map:
-                truth = recording.with_map(truth)
-            for p in protocols:
-                parts[p.name][token] = part_of(p.rule, truth)
-        progress("preparing", number, len(tokens))
-    return {p: joined(p.rule, parts[p.name]) for p in protocols} if known else {}
+        if truth is None:
+            continue
+        if needs_map:
+            truth = recording.with_map(truth)
+        drawn: dict[object, Part | str] = {}
+        for rule in rules:
+            # Strategies of one protocol differ in their figures alone.
+            same = (rule.counted, rule.without_scenes, rule.recorded, rule.touches)
+            if same not in drawn:
+                drawn[same] = part_of(rule, truth)
+            parts[rule.name][token] = drawn[same]
+    return parts
 
 
 def _file(
