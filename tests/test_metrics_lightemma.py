@@ -10,9 +10,11 @@ from metrics_cases import road, straight
 from reference.public import predictions, split
 from reference.worlds import pose, quaternion
 
+from drivevlm.metrics.body_point import as_scored
 from drivevlm.metrics.cases import Cases, Part, joined
 from drivevlm.metrics.lightemma import LIGHTEMMA
 from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.rule import Axes
 from drivevlm.metrics.score import all_values
 from drivevlm.metrics.surface import Paths
 from drivevlm.world.plan import Plan
@@ -72,6 +74,23 @@ def test_a_clip_is_missed_where_any_step_is_more_than_2_m_off(off_m: float, miss
     xy_m = straight(4.0).xy_ego_m.copy()
     xy_m[2, 1] = off_m
     assert figures(Plan(xy_m))["miss_rate"] == [missed]
+
+
+def test_a_path_in_the_lidars_axes_is_turned_into_the_egos():
+    """12 m ahead and 3 m to the left."""
+    given = np.array([[[-3.0, 12.0]] * 6])
+    paths = as_scored(
+        given,
+        axes=Axes.LIDAR,
+        point=None,
+        wanted_axes=PROTOCOL.rule.axes,
+        wanted_point=PROTOCOL.rule.point,
+        mounts=None,
+    )
+    truth = road(speed_mps=0.0)
+    scores = PROTOCOL.judge_paths(PROTOCOL.prepare([truth]), paths)
+    assert scores.distance_m[0] == pytest.approx(np.full(6, np.hypot(12.0, 3.0)))
+    assert paths.xy_m[0].tolist() == [[12.0, 3.0]] * 6
 
 
 def test_no_collision_is_measured():

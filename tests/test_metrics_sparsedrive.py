@@ -20,6 +20,7 @@ from drivevlm.world.truth import Truth
 
 PROTOCOL = PlanningProtocol(SPARSEDRIVE)
 AHEAD = np.pi / 2
+TURN_RAD = np.full(6, np.pi / 2)
 
 
 def test_from_tables_to_flags_and_distances_everything_equals_the_peers():
@@ -86,7 +87,7 @@ def test_a_reversing_ego_is_turned_round():
 
 def test_a_path_that_ends_within_half_a_metre_of_its_first_waypoint_points_ahead():
     sideways = [(5.0, 0.0), (5.2, 0.0)]
-    assert headings(*sideways, (5.499, 0.0)) == [AHEAD] * 3
+    assert headings(*sideways, (5.4999, 0.0)) == [AHEAD] * 3
     assert headings(*sideways, (5.5, 0.0)) == pytest.approx([0.0] * 3)
 
 
@@ -175,6 +176,17 @@ def test_a_figure_at_k_s_is_the_mean_of_the_steps_up_to_it():
     means = PROTOCOL.summarise(PROTOCOL.judge(cases, [straight(5.0)])).strict
     l2_m = [value.mean for value in means.figures["l2_m"].values()]
     assert l2_m == pytest.approx([0.75, 1.25, 1.75, 1.25], abs=1e-5)
+
+
+def test_the_lidar_is_scored():
+    """The recorded plan is right; turning on the spot moves a lidar 0.94 m ahead of the axle."""
+    truth = road()
+    recorded = judged(PROTOCOL, truth, truth.future_plan())
+    turned = judged(PROTOCOL, road(speed_mps=0.0), Plan(np.zeros((6, 2)), yaw_ego_rad=TURN_RAD))
+    assert recorded is not None
+    assert turned is not None
+    assert recorded.distance_m == pytest.approx(np.zeros(6), abs=1e-5)
+    assert turned.distance_m == pytest.approx(np.full(6, 0.94 * np.sqrt(2)), abs=1e-5)
 
 
 def test_a_clip_whose_future_ends_is_not_judged():
