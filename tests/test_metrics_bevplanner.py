@@ -44,7 +44,10 @@ def test_an_ego_turned_left_reaches_to_the_left():
 
 
 def test_a_turned_ego_is_rounded_cell_by_cell_and_has_gaps():
+    """The front left cell is 34.5 cells ahead and 8.5 to the left of the origin, at 499.5; turned,
+    18.38 ahead and 30.41 to the left: 517.88 and 529.91."""
     row, column = cells(0.0, 0.0, np.pi / 4)
+    assert (row[-1], column[-1]) == (530, 518)
     assert len(set(zip(row, column, strict=True))) < 41 * 18
     assert (row.max() - 499.5) * 0.1 == pytest.approx((3.5 + 0.85) * np.sqrt(0.5), abs=0.06)
 
@@ -85,6 +88,13 @@ def test_the_corners_of_road_users_are_cut_towards_zero():
     row, column = np.nonzero(drawn[0])
     assert (row.min(), row.max()) == (489, 509)
     assert (column.min(), column.max()) == (590, 610)
+
+
+def test_a_corner_just_off_the_grid_is_cut_onto_it():
+    """A front at -50.0 m is (-50 + 49.95) / 0.1 = -0.5, cut to 0."""
+    for x_m, drawn in ((-51.0, True), (-51.2, False)):
+        truth = road(("vehicle.car", x_m, 0.0), speed_mps=0.0)
+        assert agents_grid(truth)[0, :, 0].any() == drawn
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from reference import mapped
 from reference.public import expected, predictions, split
 from reference.worlds import pose, quaternion
 
+from drivevlm.metrics import bevplanner
 from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.omnidrive import (
+    BLOCK,
     DRAWN,
     OMNIDRIVE,
     agents_grid,
@@ -44,6 +46,12 @@ def test_on_the_road_a_standing_ego_is_a_filled_box():
     """4.08 x 1.85 m: its corners at -0.554 and 3.526 m are cells 494.5 and 535.3, its sides at
     -0.925 and 0.925 m are cells 490.75 and 509.25."""
     assert on_road((0.0, 0.0)) == [block(range(491, 510), range(494, 536))]
+
+
+def test_on_the_road_the_ego_is_4_mm_shorter_than_among_road_users():
+    """(0.023 + 1.485793 + 2.04 + 50) / 0.1 = 535.49; with half of 4.084 m it were 535.51."""
+    (cells,) = on_road((0.023, 0.0))
+    assert max(column for _, column in cells) == 535
 
 
 def test_on_the_road_the_ego_turns_with_every_step_about_its_own_centre():
@@ -88,6 +96,23 @@ def test_the_corners_of_road_users_are_rounded():
     row, column = np.nonzero(agents_grid(road(("vehicle.car", 10.06, 0.0), speed_mps=0.0))[0])
     assert (row.min(), row.max()) == (490, 510)
     assert (column.min(), column.max()) == (591, 611)
+
+
+def test_the_grid_is_in_single_precision():
+    """Corners exactly between two cells: 591.5 falls short of the middle, 100.5 lies beyond it."""
+    for center_m, rear in ((10.15, 591), (-38.95, 101)):
+        truth = road(("vehicle.car", center_m, 0.0), speed_mps=0.0)
+        assert np.nonzero(agents_grid(truth)[0])[1].min() == rear
+
+
+def test_among_road_users_a_path_is_in_double_precision():
+    """Half a metre is 4.99999993 cells, cut to 4; BEV-Planner's single precision makes it 5."""
+    half_m = Paths(np.array([[[0.5, 0.0]]]), np.zeros((1, 1)))
+    assert BLOCK.cells(half_m)[1].min() == 494 + 4
+    assert bevplanner.BLOCK.cells(half_m)[1].min() == 494 + 5
+    xy_m = np.array([[[0.0, 1.3], [0.0, 2.3]]])  # in double precision they are less than 1 m apart
+    assert headings_rad(xy_m)[0, 1] == 0.0
+    assert bevplanner.headings_rad(xy_m)[0, 1] == pytest.approx(np.pi / 2)
 
 
 def test_vehicles_of_the_23_category_table_are_drawn_by_name():

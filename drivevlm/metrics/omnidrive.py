@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from drivevlm.metrics.bevplanner import EGO
 from drivevlm.metrics.footprints import Footprints, swing_rad, tracks
 from drivevlm.metrics.grids import GridSurface
 from drivevlm.metrics.raster import Bools, Grid, Ints, fill
@@ -22,7 +23,6 @@ from drivevlm.metrics.rule import (
 from drivevlm.metrics.surface import EgoBox, Paths
 from drivevlm.metrics.turned_block import (
     FINE_GRID,
-    LIDAR_AHEAD_M,
     MARGIN,
     DrawnBox,
     TurnedBlock,
@@ -62,7 +62,6 @@ ASSUMED_CATEGORIES = (
 32-entry table of nuScenes-lidarseg, which VAD needs, the same numbers name other things."""
 DRAWN = frozenset(ASSUMED_CATEGORIES[8:18])
 
-EGO = EgoBox(length_m=4.084, width_m=1.85, ahead_m=0.5 + LIDAR_AHEAD_M)
 BLOCK = TurnedBlock(FINE_GRID, EGO, np.float64)
 DRAWN_EGO = DrawnBox(FINE_GRID, EgoBox(length_m=4.08, width_m=1.85, ahead_m=EGO.ahead_m))
 FLOOR_M = -0.78
