@@ -111,8 +111,8 @@ def figures(truth: Truth, plan: Plan) -> dict[str, list[float | None]]:
 
 
 def test_any_stays_and_at_passes():
-    """At 8 m/s the ego runs into a box from 8.5 to 10.5 m: at 0.5 s it reaches from 3.4 to 7.5 m, at
-    1 s from 7.4 to 11.5 m, at 1.5 s from 11.4 m on."""
+    """At 8 m/s the ego runs over a box from 8.5 to 10.5 m: at 0.5 s it reaches from 3.4 to 7.5 m,
+    at 1 s from 7.4 to 11.5 m, at 1.5 s from 11.4 m on."""
     got = figures(road(("human.pedestrian.adult", 9.5, 0.0), speed_mps=0.0), straight(8.0))
     assert got["collision"] == [1.0, 1.0, 1.0, 1.0]
     assert got["collision_at"] == pytest.approx([1.0, 0.0, 0.0, 1 / 3])
