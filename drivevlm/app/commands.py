@@ -1,0 +1,188 @@
+"""What each verb takes from the command line, and the lines that show how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from drivevlm import verbs
+from drivevlm.app.settings import changed, composed, recorded
+from drivevlm.build.settings import SettingError
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it does, lines that work when pasted, and what runs."""
+
+    summary: str
+    examples: tuple[str, ...]
+    run: Callable[[list[str]], int]
+    settings: bool = True
+
+
+def _eval(words: list[str]) -> int:
+    values, groups = composed(words)
+    print(verbs.evaluate(values, groups, Console()))
+    return 0
+
+
+def _score(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise SettingError("expected a plan file: drivevlm score plans.json data=...")
+    path, overrides = Path(words[0]), words[1:]
+    given = {word.partition("=")[0] for word in overrides}
+    overrides = [*(word for key, word in SCORE_DEFAULTS.items() if key not in given), *overrides]
+    values, groups = composed(overrides)
+    print(verbs.score(path, values, groups, Console()))
+    return 0
+
+
+def _protocols(words: list[str]) -> int:
+    verbs.protocols(words, Console())
+    return 0
+
+
+def _prompt_show(words: list[str]) -> int:
+    clip, words = _taken("clip", words)
+    images, words = _taken("images", words)
+    run, words = _taken("run", words)
+    if clip is not None and not clip.isdecimal():
+        raise SettingError(f"clip takes a number, counted from 0, got {clip!r}")
+    values, groups = composed(words)
+    verbs.show_prompt(
+        values,
+        groups,
+        Console(),
+        clip=int(clip or 0),
+        images=None if images is None else Path(images),
+        run=None if run is None else Path(run),
+    )
+    return 0
+
+
+def _report(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise SettingError("expected a run folder: drivevlm report runs/...")
+    run, overrides = Path(words[0]), words[1:]
+    values, groups = recorded(run, overrides)
+    print(verbs.report(run, values, groups, Console()))
+    return 0
+
+
+def _compare(words: list[str]) -> int:
+    if len(words) < 2 or any("=" in word for word in words[:2]):
+        raise SettingError("expected two run folders: drivevlm compare runs/a runs/b")
+    settings = changed(verbs.CompareSettings(), words[2:], "setting of compare")
+    a, b = ((Path(word), recorded(Path(word), [])) for word in words[:2])
+    print(verbs.compare(a, b, settings, Console()))
+    return 0
+
+
+def _table(words: list[str]) -> int:
+    published, words = _taken("published", words)
+    out, words = _taken("out", words)
+    if not words or any("=" in word for word in words):
+        raise SettingError(
+            "expected run folders, published=PROTOCOL and out=FOLDER: drivevlm table runs/a runs/b"
+            f", got {' '.join(words) or 'nothing'}"
+        )
+    folder = None if out is None else Path(out)
+    runs = [Path(word) for word in words]
+    print(verbs.table(runs, Console(), published=published or "", out=folder))
+    return 0
+
+
+def _merge(words: list[str]) -> int:
+    out, parts = _taken("out", words)
+    if out is None or not parts:
+        raise SettingError(
+            "expected out=FOLDER and the parts: drivevlm merge out=runs/all runs/a ..."
+        )
+    print(verbs.merge([Path(part) for part in parts], Path(out)))
+    return 0
+
+
+def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
+    """The value of ``key=`` among the words, and the other words."""
+    found = [word.partition("=")[2] for word in words if word.startswith(f"{key}=")]
+    rest = [word for word in words if not word.startswith(f"{key}=")]
+    return (found[-1] if found else None), rest
+
+
+SCORE_DEFAULTS = {
+    "protocol": "protocol=all",
+    "planner": "planner=[expert,stop,constant_velocity,ctrv,ego_mlp]",
+}
+"""What ``score`` does unless told otherwise: every protocol, and the rows that belong beside."""
+
+VERBS = {
+    "eval": Verb(
+        "plan a recording in open loop, score it, write a table and a page",
+        (
+            "drivevlm eval",
+            "drivevlm eval planner=[constant_velocity,stop,expert] page.clips=5",
+            "drivevlm eval prompt=plan_only block.cameras=blank data.world.keyframes=3",
+            "drivevlm eval data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini"
+            " vlm=hf vlm.model=/models/some-vlm",
+        ),
+        _eval,
+    ),
+    "score": Verb(
+        "score a plan file under every protocol, beside the baselines",
+        (
+            "drivevlm score plans.json data=nuscenes data.root=/data/nuscenes"
+            " data.version=v1.0-trainval data.split=val out=scores/mine",
+            "drivevlm score plans.json protocol=[exact,uniad,vad] planner=[expert,stop]",
+        ),
+        _score,
+    ),
+    "protocols": Verb(
+        "what each protocol counts and how; one of them with its quirks",
+        ("drivevlm protocols", "drivevlm protocols vad"),
+        _protocols,
+        settings=False,
+    ),
+    "prompt show": Verb(
+        "print the exact messages of one clip (clip=N), with a run's memory (run=DIR)",
+        (
+            "drivevlm prompt show clip=3",
+            "drivevlm prompt show clip=3 prompt=few_shot block.prior=off images=runs/pictures",
+            "drivevlm prompt show clip=3 run=runs/baselines",
+        ),
+        _prompt_show,
+    ),
+    "report": Verb(
+        "make table and page again from a run folder, without its model",
+        ("drivevlm report runs/baselines", "drivevlm report runs/baselines page.clips=10"),
+        _report,
+        settings=False,
+    ),
+    "compare": Verb(
+        "what became of one run in another: paired statistics, and the clips that changed",
+        (
+            "drivevlm compare runs/a runs/b",
+            "drivevlm compare runs/a runs/b planner=vlm protocol=vad page.clips=50",
+            "drivevlm compare runs/a runs/a planner=vlm,constant_velocity out=runs/beside",
+        ),
+        _compare,
+        settings=False,
+    ),
+    "table": Verb(
+        "one table over several runs, with published figures where they compare",
+        (
+            "drivevlm table runs/baselines",
+            "drivevlm table runs/a runs/b scores/mine published=vad out=tables",
+        ),
+        _table,
+        settings=False,
+    ),
+    "merge": Verb(
+        "join the parts of a run that was made with run.shard=i/n",
+        ("drivevlm merge out=runs/whole runs/part0 runs/part1",),
+        _merge,
+        settings=False,
+    ),
+}
