@@ -191,11 +191,34 @@ def summed(truth: Truth, plan=STOP) -> dict:
     return dict(PROTOCOL.summarise(PROTOCOL.judge(cases, [plan])).strict.figures)
 
 
+def test_distances_are_averaged_up_to_each_horizon():
+    """The recorded ego stands: 2, 4, ... 12 m."""
+    values = summed(road(speed_mps=0.0), straight(4.0))["l2_m"]
+    assert [values[k].mean for k in ("1s", "2s", "3s")] == [3.0, 5.0, 7.0]
+
+
+def test_a_clip_counts_with_a_whole_future():
+    assert PROTOCOL.prepare([road(future=5)]).left_out == {
+        "clip": "the recorded future ends before 3 s"
+    }
+
+
 def test_one_touch_counts_at_all_later_horizons():
     """The plan drives through a car at 1.5 s and past it; the recorded ego stands."""
     values = summed(road(("vehicle.car", 12.0, 0.0), speed_mps=0.0), straight(7.0))["collision"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == [0.0, 1.0, 1.0]
     assert values["avg"].mean == pytest.approx(2 / 3)
+
+
+def test_an_ego_that_goes_aside_is_turned_among_road_users_and_on_boundaries():
+    """2 m to the left a step: its front is 3.5 m ahead of it, at 9.5 m after the third. The car
+    begins at 9 m, the road ends at 9.3 m."""
+    truth = road(("vehicle.car", 0.0, 10.0), speed_mps=0.0)
+    truth = mapped.on_map(truth, road_segment=mapped.strip(9.3, -20.0))
+    aside = Paths(np.array([[[0.0, 2.0 * k] for k in range(1, 7)]]), np.zeros((1, 6)))
+    scores = PROTOCOL.judge_paths(PROTOCOL.prepare([truth]), aside)
+    for touch in ("agents", "boundary"):
+        assert scores.touched[touch].hit[0, :3].tolist() == [False, False, True]
 
 
 def test_crossing_the_boundary_counts_unless_the_recorded_ego_is_on_it_too():

@@ -186,6 +186,28 @@ def summed(truth: Truth, plan: Plan = STOP) -> dict:
     return dict(PROTOCOL.summarise(PROTOCOL.judge(cases, [plan])).strict.figures)
 
 
+def test_distances_are_averaged_up_to_each_horizon():
+    """The recorded ego stands: 2, 4, ... 12 m."""
+    values = summed(road(speed_mps=0.0), straight(4.0))["l2_m"]
+    assert [values[k].mean for k in ("1s", "2s", "3s")] == [3.0, 5.0, 7.0]
+
+
+def test_a_clip_counts_with_a_whole_future():
+    assert PROTOCOL.prepare([road(future=5)]).left_out == {
+        "clip": "the recorded future ends before 3 s"
+    }
+
+
+def test_an_ego_that_goes_aside_is_turned():
+    """As in BEV-Planner's protocol. On the road it turns about its centre, 1.49 m ahead of the
+    origin: it reaches 2.04 m to the left, and out of the road after the second step."""
+    truth = area(road(("vehicle.car", 0.0, 10.0), speed_mps=0.0), mapped.strip(5.5, -20.0))
+    aside = Paths(np.array([[[0.0, 2.0 * k] for k in range(1, 7)]]), np.zeros((1, 6)))
+    touched = PROTOCOL.judge_paths(PROTOCOL.prepare([truth]), aside).touched
+    assert touched["agents"].hit[0, :3].tolist() == [False, False, True]
+    assert touched["off_drivable"].hit[0, :3].tolist() == [False, True, True]
+
+
 def test_leaving_the_drivable_area_counts_from_then_on():
     """The area ends 9 m ahead; the ego's front, 3.5 m ahead of it, is there after 1.4 s."""
     ends = area(road(speed_mps=0.0), mapped.strip(5.0, -5.0, ahead_m=9.0))
