@@ -192,8 +192,10 @@ def test_off_at_one_step_stays_off_for_any_and_not_for_at():
     xy_m = np.array([[0.0, 0.0], [0.0, 3.0], *([0.0, 0.0],) * 4])
     swerve = Plan(xy_m, yaw_ego_rad=np.zeros(6))
     got = figures(on_area(shapely.box(-5, -3, 50, 3)), swerve)
-    assert got["off_drivable"] == [1.0, 1.0, 1.0, 1.0]
-    assert got["off_drivable_at"] == pytest.approx([1.0, 0.0, 0.0, 1 / 3])
+    for name in ("off_drivable", "off_drivable_all"):
+        assert got[name] == [1.0, 1.0, 1.0, 1.0]
+    for name in ("off_drivable_at", "off_drivable_at_all"):
+        assert got[name] == pytest.approx([1.0, 0.0, 0.0, 1 / 3])
 
 
 def test_without_a_map_collisions_are_judged_and_the_area_is_not():
