@@ -260,13 +260,12 @@ class Settings:
     planner: tuple[str, ...] = (
         "vlm",
         "constant_velocity",
-        "ctra",
-        "ego_extrapolate",
+        "ctrv",
         "ego_mlp",
         "stop",
         "expert",
     )
-    protocol: tuple[str, ...] = ("uniad", "vad")
+    protocol: tuple[str, ...] = ("exact", "uniad", "vad")
     fallback: str = "stop"
     out: str | None = None
     block: BlockSettings = field(default_factory=BlockSettings)

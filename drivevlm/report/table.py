@@ -9,18 +9,18 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from drivevlm.report.brief import detection_brief, further_brief, kinds_brief
 from drivevlm.report.results import (
     ANSWER_HEAD,
     DASH,
     LEAK,
     AnswerRow,
     answer_rows,
-    detection_rows,
     headline,
     remarks,
 )
 from drivevlm.report.score_grid import Line, ScoreGrid, marked, plain_table, planner_text
-from drivevlm.report.scores import FurtherRow, ScoreRow, further_rows, score_rows, split_rows
+from drivevlm.report.scores import ScoreRow, score_rows, split_rows
 
 __all__ = ["ResultsTable", "answer_tables", "as_text", "plain_table"]
 TEXT_WIDTH = 110
@@ -28,10 +28,10 @@ _LISTED_BELOW = 80
 
 
 class ResultsTable:
-    """A run's results, as wide as the terminal allows: it folds, it hides nothing.
+    """A run's results, as wide as the terminal allows.
 
-    Of a kind of clips only L2 and collision are told; its other figures are in results.json and
-    on the page.
+    L2 and collision are all there. Further figures, kinds of clips and detections are told in
+    brief: all of them are on the page and in results.json.
     """
 
     def __init__(self, results: Mapping[str, object]) -> None:
@@ -39,10 +39,13 @@ class ResultsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self._results), style="bold")
-        yield from score_grids(score_rows(self._results))
-        yield from split_grids(split_rows(self._results))
+        rows = score_rows(self._results)
+        if rows:
+            lines = tuple(_line(row, row.protocol) for row in rows)
+            yield ScoreGrid(("protocol", "planner"), lines)
+        yield from further_brief(rows)
+        yield from kinds_brief(split_rows(self._results))
         yield from answer_tables(self._results, listed=options.max_width < _LISTED_BELOW)
-        yield ""
         for line in remarks(self._results):
             yield Text(line, style="bold red" if line.startswith(LEAK) else "dim")
 
@@ -53,31 +56,6 @@ def as_text(results: Mapping[str, object], *, width: int = TEXT_WIDTH) -> str:
     console = Console(file=out, width=width, color_system=None, force_terminal=False)
     console.print(ResultsTable(results))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-
-
-def score_grids(rows: Sequence[ScoreRow]) -> Iterator[RenderableType]:
-    """L2 and collision under every protocol, then the further figures that some have."""
-    if rows:
-        yield ScoreGrid(("protocol", "planner"), tuple(_line(row, row.protocol) for row in rows))
-    further = further_rows(rows)
-    if further:
-        lines = tuple(further_line(told, (Text(told.row.protocol),)) for told in further)
-        yield ScoreGrid(("protocol", "figure", "planner"), lines, ("",), "95 %")
-
-
-def further_line(told: FurtherRow, lead: Sequence[Text]) -> Line:
-    """The line of a further figure: what leads it, the figure, the planner."""
-    style = "dim" if told.row.lenient else ""
-    heads = (*lead, Text(told.name), planner_text(told.row))
-    return Line(heads, told.row.n, (told.cells,), style, told.row.protocol)
-
-
-def split_grids(rows: Sequence[ScoreRow]) -> Iterator[RenderableType]:
-    """A table of L2 and collision by kind of clip, for each protocol that tells them."""
-    for protocol in dict.fromkeys(row.protocol for row in rows):
-        yield Text(f"{protocol}, by kind of clip", style="bold")
-        mine = [row for row in rows if row.protocol == protocol]
-        yield ScoreGrid(("clips", "planner"), tuple(_line(row, row.split) for row in mine))
 
 
 def _line(row: ScoreRow, first: str) -> Line:
@@ -99,14 +77,8 @@ def answer_tables(results: Mapping[str, object], *, listed: bool) -> Iterator[Re
             )
     elif rows:
         yield _answer_table(rows)
-    heads, figure_rows = detection_rows(results)
-    if figure_rows:
-        figures = plain_table()
-        for k, name in enumerate(heads):
-            figures.add_column(Text(name), justify="right" if k else "left", overflow="fold")
-        for figure_cells in figure_rows:
-            figures.add_row(*(Text(cell) for cell in figure_cells))
-        yield from ("", figures)
+    yield ""
+    yield from detection_brief(results)
 
 
 def _answer_table(rows: Sequence[AnswerRow]) -> Table:
