@@ -18,6 +18,7 @@ from reference.worlds import pose, quaternion
 
 from drivevlm.metrics.admlp import stopped_if_creeping
 from drivevlm.metrics.cases import Cases
+from drivevlm.metrics.explain import explained
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.metrics.stp3 import WITHOUT_SCENES, drawn_later, now_from_later, warped
@@ -220,7 +221,8 @@ def path(x_m: float, y_m: float) -> np.ndarray:
 
 def test_the_lidars_path_is_scored_round_the_rear_axle():
     """The block ends 2.5 m ahead of the axle; the true front is at 0.94 + 0.5 + 2.04 m. So a car
-    from 3 m on is not touched, one from 2 m on is."""
+    from 3 m on is not touched, one from 2 m on is. The block never turns, and the rule says so."""
+    assert "ego's box: never turns" in explained(PROTOCOL["stp3"].rule)
     for x_m, touches in ((4.0, False), (3.0, True)):
         cases = PROTOCOL["stp3"].prepare([road(Thing(x_m, 0.0), speed_mps=0.0)])
         assert path_score(PROTOCOL["stp3"], cases, path(0.0, 0.0)).hit.tolist() == [touches] * 6

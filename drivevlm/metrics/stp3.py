@@ -7,7 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from drivevlm.metrics.footprints import recorded_path, swing_rad
+from drivevlm.metrics.footprints import (
+    Footprints,
+    heading_rad,
+    recorded_path,
+    swing_rad,
+)
 from drivevlm.metrics.grids import Block, GridSurface
 from drivevlm.metrics.raster import Bools, fill
 from drivevlm.metrics.rule import (
@@ -22,11 +27,10 @@ from drivevlm.metrics.rule import (
 )
 from drivevlm.metrics.surface import Paths
 from drivevlm.metrics.uniad import PEERS_EGO, PEERS_GRID
-from drivevlm.world.boxes import footprint_m
 from drivevlm.world.pose import Floats, rotation_from_wxyz
 from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, Truth
 
-# T: future steps, S: cells along a side of the grid, M: boxes of all steps that are drawn.
+# T: future steps, S: cells along a side of the grid.
 # Grids are in the axes of an ego: rows ahead (x), columns to the left (y).
 
 Singles = NDArray[np.float32]
@@ -55,29 +59,36 @@ def occupied(truth: Truth) -> Bools:
 
 
 def drawn_later(truth: Truth) -> Bools:
-    """(T, S, S) cells that are taken at each step, on the grid round the ego of that step.
+    """(T, S, S) cells that are taken at each step, on the grid round the ego of that step."""
+    footprints = seen_later(truth)
+    corners_rc = PEERS_GRID.lattice(footprints.corners_m())
+    return fill(corners_rc, footprints.step, layers=FUTURE_STEPS, cells=PEERS_GRID.cells)
+
+
+def seen_later(truth: Truth) -> Footprints:
+    """Whoever was seen so far, at each future step, in the axes of the ego of that step.
 
     This ego is level: of its rotation only the yaw is used.
     """
     seen = seen_so_far(truth)
     steps = [truth.steps[step] for step in range(1, FUTURE_STEPS + 1)]
     kept = [np.array([name in seen for name in s.boxes.instance], dtype=np.bool_) for s in steps]
-    layer = np.repeat(np.arange(FUTURE_STEPS), [rows.sum() for rows in kept])
 
     def gathered(values: Iterable[Floats]) -> Floats:
         return np.concatenate([rows[chosen] for rows, chosen in zip(values, kept, strict=True)])
 
-    corners_m = floors_m(
-        gathered(s.boxes.size_lwh_m for s in steps), gathered(s.boxes.wxyz_global for s in steps)
+    step = np.repeat(np.arange(FUTURE_STEPS), [rows.sum() for rows in kept])
+    ego_m = np.array([s.global_from_ego.translation_m for s in steps])[step]
+    ego_yaw_rad = swing_rad(np.array([s.global_from_ego.rotation for s in steps]))[step]
+    x_m, y_m, _ = (gathered(s.boxes.center_global_m for s in steps) - ego_m).T
+    cos, sin = np.cos(ego_yaw_rad), np.sin(ego_yaw_rad)
+    yaw_rad = heading_rad(rotation_from_wxyz(gathered(s.boxes.wxyz_global for s in steps)))
+    return Footprints(
+        step,
+        np.stack([cos * x_m + sin * y_m, cos * y_m - sin * x_m], axis=-1),
+        yaw_rad - ego_yaw_rad,
+        gathered(s.boxes.size_lwh_m for s in steps)[:, :2],
     )
-    corners_m += gathered(s.boxes.center_global_m for s in steps)[:, None]
-    corners_m -= np.array([s.global_from_ego.translation_m for s in steps])[layer, None]
-    yaw_rad = swing_rad(np.array([s.global_from_ego.rotation for s in steps]))
-    cos, sin = np.cos(yaw_rad)[layer, None], np.sin(yaw_rad)[layer, None]
-    x_m, y_m = corners_m[..., 0], corners_m[..., 1]
-    level_m = np.stack([cos * x_m + sin * y_m, cos * y_m - sin * x_m], axis=-1)
-    corners_rc = PEERS_GRID.lattice(level_m)
-    return fill(corners_rc, layer, layers=FUTURE_STEPS, cells=PEERS_GRID.cells)
 
 
 def seen_so_far(truth: Truth) -> frozenset[str]:
@@ -93,14 +104,6 @@ def seen_so_far(truth: Truth) -> frozenset[str]:
         rows = zip(boxes.instance, boxes.category, visible, strict=True)
         seen.update(name for name, category, there in rows if there and category in drawn)
     return frozenset(seen)
-
-
-def floors_m(size_lwh_m: Floats, wxyz: Floats) -> Floats:
-    """(M, 4, 3) corners of the floors of M turned boxes, from the boxes' centres."""
-    flat_m = footprint_m(size_lwh_m[:, 0], size_lwh_m[:, 1])
-    down_m = np.broadcast_to(-size_lwh_m[:, None, 2:] / 2, (*flat_m.shape[:2], 1))
-    turned = np.swapaxes(rotation_from_wxyz(wxyz), 1, 2)
-    return np.asarray(np.concatenate([flat_m, down_m], axis=-1) @ turned)
 
 
 def now_from_later(truth: Truth) -> Singles:
@@ -149,27 +152,24 @@ def warped(drawn: Bools, now_from_later: Singles) -> Bools:
     """
     yaw_rad = np.arctan2(-now_from_later[:, 0, 1], now_from_later[:, 0, 0])
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
-    half = np.float32(PEERS_GRID.cells / 2)
+    turn = np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2, 1)
     shift = now_from_later[:, :2, 3] / np.float32(PEERS_GRID.half_m) * np.array([-1, 1], np.float32)
+    half = np.float32(PEERS_GRID.cells / 2)
     centre = np.linspace(-1, 1, PEERS_GRID.cells, dtype=np.float32) * (1 - np.float32(0.5) / half)
     side = PEERS_GRID.cells + 2
     framed = np.zeros((side, side), dtype=np.bool_)  # the frame stays empty
     out = np.empty_like(drawn)
-
-    def taken_from(of_row: np.float32, of_column: np.float32, by: np.float32) -> NDArray[np.int32]:
-        at = (of_row * centre)[:, None] + (of_column * centre)[None, :]
-        at += by  # from -1 to 1 over the grid
+    for step in range(len(drawn)):
+        framed[1:-1, 1:-1] = drawn[step]
+        # at: (2, S, S) row and column from which each cell takes, from -1 to 1 over the grid.
+        at = (turn[step, :, 0] * centre)[:, :, None] + (turn[step, :, 1] * centre)[:, None, :]
+        at += shift[step, :, None, None]
         at += np.float32(1)
         at *= half
         at -= np.float32(0.5)
         cell = np.rint(at, out=at).astype(np.int32)
         np.maximum(cell, -1, out=cell)
-        return np.minimum(cell, PEERS_GRID.cells, out=cell)
-
-    for step in range(len(drawn)):
-        framed[1:-1, 1:-1] = drawn[step]
-        row = taken_from(cos[step], sin[step], shift[step, 0])
-        column = taken_from(-sin[step], cos[step], shift[step, 1])
+        row, column = np.minimum(cell, PEERS_GRID.cells, out=cell)
         out[step] = framed.ravel()[(row + 1) * side + column + 1]
     return out
 
