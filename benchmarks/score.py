@@ -42,10 +42,11 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def plan_file(recording: NuScenesRecording, tokens: list[str], path: Path) -> PlanFile:
     """Every clip's speed kept for three seconds."""
-    clips = map(recording.clip, tokens)
-    write_plan_file(
-        path, {c.token: None if c.status is None else MOTIONS["constant_velocity"](c, 6, 0.5) for c in clips}
-    )
+    motion, plans = MOTIONS["constant_velocity"], {}
+    for token in tokens:
+        clip = recording.clip(token)
+        plans[token] = None if clip.status is None else motion(clip, 6, 0.5)
+    write_plan_file(path, plans)
     return read_plan_file(path)
 
 

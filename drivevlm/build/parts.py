@@ -17,10 +17,10 @@ from drivevlm.build.table import ALL, BlockSetting, Chosen, Say
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.dialogue import Dialogue, Example
+from drivevlm.evaluate.entrants import Fallback
 from drivevlm.evaluate.exchange import Swap, exchange_for
 from drivevlm.evaluate.expert import Expert, examples_from
 from drivevlm.evaluate.plan_run import Exchange, Shard
-from drivevlm.evaluate.entrants import Fallback
 from drivevlm.metrics.planning import PlanningProtocol, plan_at_steps
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.planner import Planner, VLMPlanner, no_examples

@@ -216,6 +216,12 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
         lines.append(
             f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
         )
+    for name, planner in branch(results, "planners").items():
+        taught = branch(planner, "learned_from")
+        if taught:
+            clips, scenes = (shown(number(taught, f"train_{k}"), 0) for k in ("clips", "scenes"))
+            data = words(taught, "train_data", "name")
+            lines.append(f"{name} learned from {clips} clips of {scenes} other scenes of {data}")
     if any(_scored(results)):
         fallback = words(results, "fallback") or "stop"
         lines.append(

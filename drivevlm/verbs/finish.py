@@ -126,6 +126,7 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
             "label": label,
             "untrained": untrained,
             "model": model if asks else None,
+            "learned_from": identity["models"].get("ego_mlp") if name == "ego_mlp" else None,
             **figures,
         }
     return {

@@ -146,6 +146,7 @@ def _results(path: Path, parts: Parts, scores: RunScores) -> dict[str, Any]:
             "label": path.name if name == ROW else name,
             "untrained": False,
             "model": None,
+            "learned_from": parts.ego_mlp.recipe if parts.ego_mlp and name == "ego_mlp" else None,
             **figures,
         }
         for name, figures in scores.by_planner.items()
