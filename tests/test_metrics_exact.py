@@ -13,6 +13,7 @@ from reference.worlds import pose, quaternion, world
 from drivevlm.metrics.body_point import as_scored
 from drivevlm.metrics.exact import EXACT, drivable_area
 from drivevlm.metrics.planning import STOP, PlanningProtocol
+from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.metrics.rule import Axes
 from drivevlm.metrics.summary import Value
 from drivevlm.metrics.surface import CannotJudgeError
@@ -207,6 +208,21 @@ def test_without_a_map_collisions_are_judged_and_the_area_is_not():
     rows = PROTOCOL.summarise(scores).strict.figures
     assert set(rows["off_drivable"].values()) == {Value(None, None)}
     assert rows["collision"]["3s"].mean == 1.0
+
+
+def test_what_cannot_be_drawn_without_a_map_says_that_it_needs_one():
+    """Under every protocol; else nobody would read the map for it."""
+    needing, truth = set(), road()
+    truth = replace(truth, steps={-2: truth.now, -1: truth.now, **truth.steps})
+    for name, protocol in PROTOCOLS.items():
+        for touch in protocol.rule.touches:
+            try:
+                touch.surface.prepare(truth)
+            except CannotJudgeError:
+                needing.add((name, touch.name))
+    flagged = {(n, t.name) for n, p in PROTOCOLS.items() for t in p.rule.touches if t.map}
+    assert ("exact", "drivable_area") in needing
+    assert needing == flagged
 
 
 def test_under_a_tilted_ego_the_flat_map_and_the_recorded_path_agree():
