@@ -314,7 +314,8 @@ def _scores(compared: Mapping[str, object]) -> Iterator[RenderableType]:
         first = protocol == next(iter(told))
         mine = [row for row in rows if row.protocol == protocol]
         picked = [row for row in mine if _in_terminal(row, first=first)]
-        yield from ("", Text(told[protocol], style="bold"), _difference_table(picked))
+        yield from ("", Text(told[protocol], style="bold"))
+        yield from _difference_tables(picked)
     yield ""
 
 
@@ -336,29 +337,35 @@ def _settings(rows: Sequence[tuple[str, str, str]]) -> Iterator[RenderableType]:
     yield from ("", table)
 
 
-def _difference_table(rows: Sequence[DifferenceRow]) -> Table:
-    with_interval = any(row.ci95 for row in rows)
-    table = plain_table()
-    table.add_column("clips", overflow="fold")
-    table.add_column("figure", no_wrap=True)
-    for head in (" at", "a", "b", "b - a"):
-        table.add_column(head, justify="right", no_wrap=True, min_width=5)
-    if with_interval:
-        table.add_column(" 95 % of b - a", no_wrap=True)
-        table.add_column("", no_wrap=True)
-    before: DifferenceRow | None = None
+def _difference_tables(rows: Sequence[DifferenceRow]) -> Iterator[RenderableType]:
+    """A line that says which clips, then their figures; all columns stand below each other."""
+    groups: dict[str, list[DifferenceRow]] = {}
     for row in rows:
-        new = before is None or (row.kind, row.lenient) != (before.kind, before.lenient)
-        if before is not None and new:
-            table.add_section()
-        clips = f"{row.kind}{', lenient' if row.lenient else ''}: {row.n} " if new else ""
-        figure = row.figure if new or before is None or row.figure != before.figure else ""
-        cells = [row.column, row.a, row.b, row.difference]
-        cells = [f" {cell}" for cell in cells]
-        told = [Text(clips), Text(figure), *(Text(cell) for cell in cells)]
-        if with_interval:
-            style = "bold green" if row.sign == BETTER else "bold red" if row.sign else "dim"
-            told += [Text(f" {row.ci95}"), Text(f" {row.sign}", style=style)]
-        table.add_row(*told, style="dim" if row.lenient else "")
-        before = row
+        name = f"{row.kind}{', lenient' if row.lenient else ''}: {row.n}"
+        groups.setdefault(name, []).append(row)
+    with_interval = any(row.ci95 for row in rows)
+    for k, (name, mine) in enumerate(groups.items()):
+        table = _grid(with_interval, head=k == 0)
+        before = ""
+        for row in mine:
+            cells = [Text("" if row.figure == before else row.figure), Text(row.column)]
+            cells += [Text(cell) for cell in (row.a, row.b, row.difference)]
+            if with_interval:
+                style = "bold green" if row.sign == BETTER else "bold red" if row.sign else ""
+                cells += [Text(row.ci95), Text(row.sign, style=style)]
+            table.add_row(*cells, style="dim" if row.lenient else "")
+            before = row.figure
+        yield from (Text(name, style="dim" if row.lenient else "bold"), table)
+
+
+def _grid(with_interval: bool, *, head: bool) -> Table:
+    table = plain_table()
+    table.show_header = head
+    table.padding = (0, 1, 0, 0)
+    table.add_column("figure", width=23)
+    for name, width in (("at", 3), ("a", 6), ("b", 6), ("b - a", 8)):
+        table.add_column(name, justify="right", width=width)
+    if with_interval:
+        table.add_column("95 % of b - a", width=18, no_wrap=True)
+        table.add_column("", width=8, no_wrap=True)
     return table

@@ -37,7 +37,7 @@ def compare(
     scenes = _common_scenes(one, other)
     protocols = _protocols(one, other)
     _check_fallback(one, other)
-    name = f"compare-{one.folder.resolve().name}"
+    name = "-".join(["compare", one.folder.resolve().name, *settings.planner])
     out = Path(settings.out) if settings.out else other.folder / name
     with bars(console) as report:
         _check_same_data(one, other, scenes, report)

@@ -45,7 +45,8 @@ class CompareSettings:
             where nothing is said.
         protocol: Who scores; those that both runs used where nothing is said.
         fallback: The baseline that stands in for a failed plan; the runs' own, where they agree.
-        out: The folder that is written; null is ``compare-NAME OF A`` in b's folder.
+        out: The folder that is written; null is ``compare-NAME OF A`` in b's folder, with the
+            planners where they were asked for.
         page: The page.
     """
 
