@@ -186,6 +186,16 @@ def summed(truth: Truth, plan: Plan = STOP) -> dict:
     return dict(PROTOCOL.summarise(PROTOCOL.judge(cases, [plan])).strict.figures)
 
 
+def test_the_recorded_drive_is_no_distance_from_itself():
+    """A turn to the left within the first step, driven by the rear axle."""
+    truth = road()
+    turned = pose(quaternion(np.pi / 2), [3.0, 3.0, 0.0])
+    steps = {k: replace(step, global_from_ego=turned) for k, step in truth.steps.items() if k}
+    truth = replace(truth, steps={0: truth.now, **steps})
+    values = summed(truth, truth.future_plan())["l2_m"]
+    assert [values[k].mean for k in ("1s", "2s", "3s")] == pytest.approx([0.0] * 3, abs=1e-5)
+
+
 def test_distances_are_averaged_up_to_each_horizon():
     """The recorded ego stands: 2, 4, ... 12 m."""
     values = summed(road(speed_mps=0.0), straight(4.0))["l2_m"]

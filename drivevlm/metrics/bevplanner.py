@@ -44,38 +44,30 @@ def recorded(truth: Truth) -> tuple[Floats, Floats]:
     """(T, 2) displacement of the lidar along the ego's axes of decision time, and (T,) headings.
 
     It is not the path of the ego's origin, over which the ego is then drawn: after a turn of 90
-    degrees they are 1.4 m apart. NaN from the first keyframe on that was not recorded. The steps
-    are rounded to single precision, and then added up.
+    degrees they are 1.4 m apart. NaN where the future was not recorded.
     """
-    now = truth.now.global_from_ego
-    known = [k for k in range(FUTURE_STEPS + 1) if set(range(k + 1)) <= set(truth.steps)]
-    at_m = []
-    for k in known:
-        lidar = truth.steps[k].global_from_ego.apply(lidar_mount(truth.steps[k]).translation_m)
-        at_m.append(now.rotation.T @ (lidar - now.translation_m))
-    steps_m = np.diff(np.array(at_m), axis=0)[:, :2].astype(np.float32)
+    now = truth.now.global_from_ego.inverse()
+    start_m = lidar_mount(truth.now).translation_m
     xy_m = np.full((FUTURE_STEPS, 2), np.nan)
-    xy_m[: len(steps_m)] = np.cumsum(steps_m, axis=0)
+    for k in range(1, FUTURE_STEPS + 1):
+        if k in truth.steps:
+            step = truth.steps[k]
+            lidar_m = step.global_from_ego.apply(lidar_mount(step).translation_m)
+            xy_m[k - 1] = (now.apply(lidar_m) - start_m)[:2]
     return xy_m, truth.future_path()[1]
 
 
 def agents(truth: Truth) -> Footprints:
-    """The vehicles of each future keyframe with a lidar or radar point, in the ego's axes now.
-
-    They are set upright in the global frame before they are moved.
-    """
+    """The vehicles of each future keyframe with a lidar or radar point, in the ego's axes now."""
     ego_from_global = truth.now.global_from_ego.inverse()
     parts = []
     for k in sorted(k for k in truth.steps if k > 0):
         boxes = truth.steps[k].boxes
         kept = of_classes(boxes, VEHICLES) & (boxes.lidar_points + boxes.radar_points > 0)
-        yaw_rad = swing_rad(rotation_from_wxyz(boxes.wxyz_global[kept]))
-        half = yaw_rad / 2
-        upright = rotation_from_wxyz(np.stack([np.cos(half), 0 * half, 0 * half, np.sin(half)], -1))
         center_m = ego_from_global.apply(boxes.center_global_m[kept])[:, :2]
-        yaw_ego_rad = swing_rad(ego_from_global.rotation @ upright)
-        step = np.full(len(half), k - 1)
-        parts.append(Footprints(step, center_m, yaw_ego_rad, boxes.size_lwh_m[kept, :2]))
+        rotation = ego_from_global.rotation @ rotation_from_wxyz(boxes.wxyz_global[kept])
+        step = np.full(len(center_m), k - 1)
+        parts.append(Footprints(step, center_m, swing_rad(rotation), boxes.size_lwh_m[kept, :2]))
     return joined(parts)
 
 
