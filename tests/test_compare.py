@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
+import jsonschema
 import pytest
 from flat_world import flat_root, flat_words
 
 from drivevlm.app import main
+from drivevlm.record import run_folder
+
+SCHEMA = Path(run_folder.__file__).with_name("compare.schema.json")
 
 
 def run(words, capsys) -> tuple[int, str, str]:
@@ -36,7 +41,10 @@ def runs(tmp_path_factory):
 
 
 def told(folder) -> dict:
-    return json.loads((folder / "compare.json").read_text())
+    """What was written, which is always of the published form."""
+    found = json.loads((folder / "compare.json").read_text())
+    jsonschema.validate(found, json.loads(SCHEMA.read_text()))
+    return found
 
 
 def cells(compared_json) -> list[dict]:
@@ -87,6 +95,7 @@ def test_the_difference_to_the_driver_is_the_error_itself(runs, capsys, tmp_path
     own = json.loads((runs / "cv" / "results.json").read_text())["planners"]["constant_velocity"]
     assert cell["a"] == pytest.approx(own["protocols"]["vad"]["l2_m"]["avg"])
     assert cell["difference"] == pytest.approx(-cell["a"])
+    assert "…" not in out  # nothing is cut in 80 columns
     assert "no interval: 2 scenes, at least 20 are needed" in out
     page = (tmp_path / "compare.html").read_text()
     assert page.count("<article") == 3

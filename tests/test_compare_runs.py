@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from report_cases import clip, truth
+from rich.console import Console
 from small_world import SmallRecording
 
 from drivevlm.baselines import stop
@@ -21,7 +23,8 @@ from drivevlm.metrics.rule import Averaging, l2
 from drivevlm.metrics.score import Scores
 from drivevlm.record.run_difference import settings_differences, words_difference
 from drivevlm.report.compare_page import ChangedClip, write_compare_page
-from drivevlm.report.compare_table import difference_rows, remarks
+from drivevlm.report.compare_rows import difference_rows, remarks
+from drivevlm.report.compare_table import CompareTable
 from drivevlm.report.view import ClipView
 from drivevlm.world.decision import Decision
 from drivevlm.world.plan import Plan
@@ -194,6 +197,21 @@ def test_the_table_marks_what_excludes_0():
     assert {row.sign for row in rows} == {"* better"}
     assert (rows[-1].difference, rows[-1].ci95) == ("-1.000", "[-1.000, -1.000]")
     assert any("excludes 0, as 4 of 4 do" in line for line in remarks(object_))
+
+
+def test_a_comparison_fits_into_80_columns():
+    scores_a, scores_b = scores(*[0.2] * 20), scores(*[1.0] * 20, failed=(1,))
+    told = compared(AT, scores_a, scores_b, n_total=20, splits={"command_left": {"c1", "c2"}})
+    protocol = told.to_json()
+    protocol["strict"]["figures"]["off_drivable_at_all"] = protocol["strict"]["figures"]["l2_m"]
+    out = io.StringIO()
+    console = Console(file=out, width=80, color_system=None)
+    console.print(CompareTable({"protocols": {"exact": protocol}}))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    row = next(line for line in lines if line.startswith("off drivable at all (%)"))
+    assert row.endswith("* worse")
+    assert not any("…" in line for line in lines)
+    assert "command left: 2 clips, 2 scenes" in lines
 
 
 def test_clips_of_scenes_that_were_not_chosen_do_not_count():

@@ -9,7 +9,7 @@ from pathlib import Path
 from drivevlm.record.run_difference import text_difference
 from drivevlm.report.birds_eye import BirdsEye, birds_eye
 from drivevlm.report.chain import Answer, answers
-from drivevlm.report.compare_table import (
+from drivevlm.report.compare_rows import (
     ALL,
     BETTER,
     MOST_FLIPS,

@@ -58,7 +58,7 @@ def compare(
 
 
 def comparison_json(one: Side, other: Side, comparison: Comparison) -> dict[str, Any]:
-    """The object of ``compare.json``."""
+    """The object of ``compare.json``, whose form is ``record/compare.schema.json``."""
     return {
         "format": 1,
         "a": one.to_json(),
