@@ -52,10 +52,10 @@ def polylines_grid(xy_m: Floats) -> Bools:
 def boundary_polylines_m(truth: Truth) -> Floats:
     """(L, POINTS, 2) the boundary of all roads and lanes together, near the ego, in its axes."""
     length_m, width_m = BOUNDARY_PATCH_M
-    # The peer takes the pose in single precision, which moves a boundary by up to 0.1 mm.
+    # The peer takes the place in single precision, which moves a boundary by up to 0.1 mm.
     pose = truth.now.global_from_ego
     origin_m = pose.translation_m[:2].astype(np.float32).astype(np.float64)
-    yaw_rad = float(heading_rad(pose.rotation.astype(np.float32).astype(np.float64)))
+    yaw_rad = float(heading_rad(pose.rotation))
     layers = [
         shapely.union_all(
             _near(_layer(truth, name), origin_m, yaw_rad, length_m=length_m, width_m=width_m)
