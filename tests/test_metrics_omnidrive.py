@@ -218,6 +218,15 @@ def test_an_ego_that_goes_aside_is_turned():
     assert touched["off_drivable"].hit[0, :3].tolist() == [False, True, True]
 
 
+def test_a_step_of_under_a_metre_turns_the_ego_on_the_road_only():
+    """0.9 m to the left: turned on the road it reaches 2.9 m aside, among road users 1.8 m."""
+    truth = area(road(("vehicle.car", 0.0, 4.0), speed_mps=0.0), mapped.strip(2.5, -20.0))
+    aside = Paths(np.array([[[0.0, 0.9]] * 6]), np.zeros((1, 6)))
+    touched = PROTOCOL.judge_paths(PROTOCOL.prepare([truth]), aside).touched
+    assert not touched["agents"].hit.any()
+    assert touched["off_drivable"].hit[0].tolist() == [True, False, False, False, False, False]
+
+
 def test_leaving_the_drivable_area_counts_from_then_on():
     """The area ends 9 m ahead; the ego's front, 3.5 m ahead of it, is there after 1.4 s."""
     ends = area(road(speed_mps=0.0), mapped.strip(5.0, -5.0, ahead_m=9.0))
