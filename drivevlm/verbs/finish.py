@@ -16,6 +16,7 @@ from drivevlm.evaluate.detections import boxes_to_write, detects
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.evaluate.score_run import RunScores, score_run
 from drivevlm.planner import VLMPlanner
+from drivevlm.record.plan_file import write_plan_file
 from drivevlm.record.result_file import result_file
 from drivevlm.record.run_folder import Key, Record, read_manifest, write_atomically
 from drivevlm.report.page import write_page
@@ -54,7 +55,7 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
     made = sum(key in records for key in wanted)
     results["decisions"] = {"made": made, "wanted": len(wanted)}
     write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
-    _write_detections(out, parts, records, facts)
+    _write_answers(out, parts, records, facts)
     written = out / "results.json"
     if settings.page.clips:
         written = _write_page(out, parts, records, scores, results)
@@ -69,27 +70,30 @@ def finish(out: Path, parts: Parts, records: Mapping[Key, Record], console: Cons
     return written
 
 
-def _write_detections(
+def _write_answers(
     out: Path, parts: Parts, records: Mapping[Key, Record], facts: Mapping[str, Any]
 ) -> None:
-    """A nuScenes result file for each planner that speaks of objects."""
+    """A plan file for each planner, and a nuScenes result file for each that speaks of objects."""
     tokens = [t for scene in parts.shard.of(parts.recording.scenes()) for t in scene.tokens]
     for name in parts.chosen.settings.planner:
         decisions = {t: records[name, t].decision for t in tokens if (name, t) in records}
-        if not detects(decisions):
-            continue
-        content = result_file(
-            boxes_to_write(parts.recording, decisions),
-            planner=name,
-            uses_camera=name == "vlm" and facts["identity"]["blocks"]["cameras"] == "on",
-            uses_proposals=any(
-                d.verdict is not Verdict.ADDED
-                for decision in decisions.values()
-                for d in decision.detections
-            ),
-        )
-        text = json.dumps(content, allow_nan=False)
-        write_atomically(out / f"detections-{name}.json", text + "\n")
+        if parts.protocols():
+            plans = {token: decision.plan for token, decision in decisions.items()}
+            write_plan_file(out / f"plans-{name}.json", plans)
+        if detects(decisions):
+            cameras = facts["identity"]["blocks"]["cameras"]
+            content = result_file(
+                boxes_to_write(parts.recording, decisions),
+                planner=name,
+                uses_camera=name == "vlm" and cameras == "on",
+                uses_proposals=any(
+                    d.verdict is not Verdict.ADDED
+                    for decision in decisions.values()
+                    for d in decision.detections
+                ),
+            )
+            text = json.dumps(content, allow_nan=False)
+            write_atomically(out / f"detections-{name}.json", text + "\n")
 
 
 def _write_page(
