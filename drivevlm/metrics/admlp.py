@@ -31,9 +31,8 @@ ADMLP = replace(
     admitted=stopped_if_creeping,
     quirks=(
         "the planned and the recorded path are laid over ST-P3's grid mirrored, left for right",
-        "a plan that stays within 0.1 m of its start, along and across, is scored as a stop",
-        "the peer decides that anew for 1, 2 and 3 s, here the whole plan decides: where a plan "
-        "creeps first and drives off later, values at 1 and 2 s differ (L2 by less than 0.15 m)",
+        "a plan that stays within 0.1 m of its start, along and across, is scored as a stop; up "
+        "to 1, 2 and 3 s that is decided anew",
         *STP3.quirks,
     ),
 )

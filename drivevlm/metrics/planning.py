@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from drivevlm.metrics.body_point import lidar_paths
 from drivevlm.metrics.cases import Cases, joined, part_of
 from drivevlm.metrics.raster import Bools
 from drivevlm.metrics.rule import PlanningRule
-from drivevlm.metrics.score import Scores, Touched
+from drivevlm.metrics.score import HORIZONS_S, Scores, Touched
 from drivevlm.metrics.summary import ProtocolScore, summary
 from drivevlm.metrics.surface import PATH_DIGITS, Paths
 from drivevlm.world.plan import Plan
@@ -73,14 +73,23 @@ class PlanningProtocol:
                 f"{self.name}: paths must be finite and ({len(cases)}, {FUTURE_STEPS}, 2), got "
                 f"{paths.xy_m.shape}"
             )
-        if self.rule.admitted is not None:
-            paths = Paths(self.rule.admitted(paths.xy_m), paths.yaw_rad)
+        answered = np.ones(len(cases), dtype=np.bool_) if answered is None else answered
+        if self.rule.admitted is None:
+            return self._scores(cases, paths, answered)
+        parts = []
+        for end in (round(horizon_s / STEP_S) for horizon_s in HORIZONS_S):
+            xy_m = paths.xy_m.copy()
+            xy_m[:, :end] = self.rule.admitted(xy_m[:, :end])
+            parts.append(self._scores(cases, Paths(xy_m, paths.yaw_rad), answered))
+        return replace(parts[-1], shorter=tuple(parts[:-1]))
+
+    def _scores(self, cases: Cases, paths: Paths, answered: Bools) -> Scores:
         laid = self.rule.laid(paths)
         off_m = paths.xy_m - cases.recorded.xy_m
         return Scores(
             cases.tokens,
             cases.scenes,
-            np.ones(len(cases), dtype=np.bool_) if answered is None else answered,
+            answered,
             np.hypot(off_m[..., 0], off_m[..., 1]),
             {name: _touched(cases, name, laid) for name in cases.touchable},
         )

@@ -130,7 +130,8 @@ class PlanningRule:
         touches: What must not be touched.
         figures: What is reported; ``l2_m`` first.
         heading: (N, T) of the ego's box, from its path; None takes the path's own headings.
-        admitted: (N, T, 2) what is made of a plan's path before it is judged.
+        admitted: What is made of a plan's path up to 1, 2 and 3 s, (N, t, 2), before it is judged
+            up to there.
         without_scenes: Left out by name.
         split: Whether figures are also given for kinds of clips.
         agents, grid: What is drawn, and on what, in words.

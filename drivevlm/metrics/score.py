@@ -46,6 +46,8 @@ class Scores:
         answered: (N,) False where the fallback was judged in place of a failed plan.
         distance_m: (N, T) from the recorded point; NaN where the future was not recorded.
         touched: By touch.
+        shorter: The same plans judged as if they ended at 1 s and at 2 s; empty where a protocol
+            does not look at a plan's end.
     """
 
     tokens: tuple[str, ...]
@@ -53,6 +55,7 @@ class Scores:
     answered: Bools
     distance_m: Floats
     touched: Mapping[str, Touched]
+    shorter: tuple[Scores, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -74,6 +77,7 @@ class Scores:
                 name: Touched(t.hit[rows], t.excused[rows], t.recorded[rows], t.judged[rows])
                 for name, t in self.touched.items()
             },
+            tuple(scores.only(chosen) for scores in self.shorter),
         )
 
     def lines(self, protocol: str) -> Iterator[dict[str, object]]:
@@ -115,6 +119,15 @@ def clip_values(scores: Scores, figure: Figure) -> Floats:
     A step that was not recorded adds 0; a clip in which the thing cannot be judged is NaN. Means
     over clips are the protocol's figures, so differences of two runs compare clip by clip.
     """
+    values = _values(scores, figure)
+    for column, shorter in enumerate(scores.shorter):
+        values[:, column] = _values(shorter, figure)[:, column]
+    if scores.shorter:
+        values[:, -1] = values[:, :-1].mean(axis=1)
+    return values
+
+
+def _values(scores: Scores, figure: Figure) -> Floats:
     if figure.of == DISTANCE:
         return _at_horizons(np.nan_to_num(scores.distance_m), figure.averaging)
     touched = scores.touched[figure.of]
