@@ -1,0 +1,1 @@
+"""Towns: road nets by seed, and everything that stands on and beside the road."""
