@@ -249,6 +249,15 @@ def test_without_a_map_collisions_are_judged_and_the_boundary_is_not():
     assert "ccr: judged in 0 of 1 clips" in score.notes
 
 
+def test_a_clip_without_a_map_does_not_thin_out_the_others():
+    """Of two clips that cross the boundary one has no map: the rate is 1 of 1, not 1 of 2."""
+    ahead = mapped.on_map(road(speed_mps=0.0), road_segment=mapped.strip(3.1, -3.1, ahead_m=9.0))
+    cases = PROTOCOL.prepare([ahead, replace(road(speed_mps=0.0), token="no map")])
+    score = PROTOCOL.summarise(PROTOCOL.judge(cases, [straight(4.0)] * 2))
+    assert score.strict.figures["ccr"]["3s"].mean == 1.0
+    assert "ccr: judged in 1 of 2 clips" in score.notes
+
+
 def test_a_map_without_roads_in_it_is_no_map():
     truth = replace(road(), map_polygons={"drivable_area": (mapped.strip(3.1, -3.1),)})
     reason = PROTOCOL.prepare([truth]).touchable["boundary"].reason
