@@ -19,7 +19,7 @@ from drivevlm.world.truth import FUTURE_STEPS, Truth
 # B: cells under the ego.
 
 WORD_BYTES = 8
-TOGETHER = 512
+TOGETHER = 128
 """The ego's cells are laid out for so many clips at once."""
 
 
