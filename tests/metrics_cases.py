@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ from reference.worlds import pose, quaternion
 
 from drivevlm.metrics.cases import Cases, Part, joined
 from drivevlm.metrics.grids import GridLayer, packed
-from drivevlm.metrics.planning import PlanningProtocol
+from drivevlm.metrics.planning import STOP, PlanningProtocol
 from drivevlm.metrics.score import Scores
+from drivevlm.metrics.summary import Value
 from drivevlm.metrics.surface import Paths
 from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Pose3
@@ -54,6 +56,9 @@ def road(
     return Truth("clip", "scene", steps)
 
 
+Values = Mapping[str, Value]
+
+
 @dataclass(frozen=True)
 class One:
     """One plan's steps, of the first clip."""
@@ -83,6 +88,12 @@ def judged(protocol: PlanningProtocol, truth: Truth, plan: Plan | None) -> One |
     """A plan of one clip."""
     cases = protocol.prepare([truth])
     return first(protocol.judge(cases, [plan] * len(cases)))
+
+
+def summed(protocol: PlanningProtocol, truth: Truth, plan: Plan = STOP) -> Mapping[str, Values]:
+    """The figures of one clip, by name and column."""
+    scores = protocol.judge(protocol.prepare([truth]), [plan])
+    return protocol.summarise(scores).strict.figures
 
 
 def judged_path(protocol: PlanningProtocol, cases: Cases, xy_m: np.ndarray) -> One | None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
-from metrics_cases import cells_of, first, on_grid, road, straight
+from metrics_cases import cells_of, first, on_grid, road, straight, summed
 from reference import mapped
 from reference.public import expected, predictions, split
 from reference.worlds import pose, quaternion
 
 from drivevlm.metrics.bevplanner import BEVPLANNER, BLOCK, agents_grid, headings_rad, recorded
 from drivevlm.metrics.cases import Cases
-from drivevlm.metrics.planning import STOP, PlanningProtocol
+from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.road import boundary_grid, boundary_polylines_m, polylines_grid
 from drivevlm.metrics.surface import Paths
 from drivevlm.world.truth import Truth
@@ -182,13 +182,8 @@ def test_where_no_road_is_near_nothing_can_be_touched():
     far = mapped.on_map(road(), road_segment=shapely.box(500.0, 500.0, 510.0, 510.0))
     for truth in (far, mapped.on_map(road())):
         assert not boundary_grid(truth).any()
-        values = summed(truth, straight())["ccr"]
+        values = summed(PROTOCOL, truth, straight())["ccr"]
         assert [values[k].mean for k in ("1s", "2s", "3s")] == [0.0, 0.0, 0.0]
-
-
-def summed(truth: Truth, plan=STOP) -> dict:
-    cases = PROTOCOL.prepare([truth])
-    return dict(PROTOCOL.summarise(PROTOCOL.judge(cases, [plan])).strict.figures)
 
 
 def test_the_recorded_drive_is_no_distance_from_itself():
@@ -197,13 +192,13 @@ def test_the_recorded_drive_is_no_distance_from_itself():
     turned = pose(quaternion(np.pi / 2), [3.0, 3.0, 0.0])
     steps = {k: replace(step, global_from_ego=turned) for k, step in truth.steps.items() if k}
     truth = replace(truth, steps={0: truth.now, **steps})
-    values = summed(truth, truth.future_plan())["l2_m"]
+    values = summed(PROTOCOL, truth, truth.future_plan())["l2_m"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == pytest.approx([0.0] * 3, abs=1e-5)
 
 
 def test_distances_are_averaged_up_to_each_horizon():
     """The recorded ego stands: 2, 4, ... 12 m."""
-    values = summed(road(speed_mps=0.0), straight(4.0))["l2_m"]
+    values = summed(PROTOCOL, road(speed_mps=0.0), straight(4.0))["l2_m"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == [3.0, 5.0, 7.0]
 
 
@@ -215,7 +210,9 @@ def test_a_clip_counts_with_a_whole_future():
 
 def test_one_touch_counts_at_all_later_horizons():
     """The plan drives through a car at 1.5 s and past it; the recorded ego stands."""
-    values = summed(road(("vehicle.car", 12.0, 0.0), speed_mps=0.0), straight(7.0))["collision"]
+    values = summed(PROTOCOL, road(("vehicle.car", 12.0, 0.0), speed_mps=0.0), straight(7.0))[
+        "collision"
+    ]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == [0.0, 1.0, 1.0]
     assert values["avg"].mean == pytest.approx(2 / 3)
 
@@ -233,9 +230,9 @@ def test_an_ego_that_goes_aside_is_turned_among_road_users_and_on_boundaries():
 
 def test_crossing_the_boundary_counts_unless_the_recorded_ego_is_on_it_too():
     ahead = mapped.on_map(road(speed_mps=0.0), road_segment=mapped.strip(3.1, -3.1, ahead_m=9.0))
-    assert summed(ahead, straight(4.0))["ccr"]["2s"].mean == 1.0
+    assert summed(PROTOCOL, ahead, straight(4.0))["ccr"]["2s"].mean == 1.0
     along = mapped.on_map(road(speed_mps=0.0), road_segment=mapped.strip(0.5, -3.1))
-    assert summed(along)["ccr"]["3s"].mean == 0.0
+    assert summed(PROTOCOL, along)["ccr"]["3s"].mean == 0.0
 
 
 def test_without_a_map_collisions_are_judged_and_the_boundary_is_not():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapely
-from metrics_cases import cells_of, first, on_grid, road, straight
+from metrics_cases import cells_of, first, on_grid, road, straight, summed
 from reference import mapped
 from reference.public import expected, predictions, split
 from reference.worlds import pose, quaternion
@@ -23,10 +23,9 @@ from drivevlm.metrics.omnidrive import (
     headings_rad,
     recorded,
 )
-from drivevlm.metrics.planning import STOP, PlanningProtocol
+from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.road import drivable_grid
 from drivevlm.metrics.surface import Paths
-from drivevlm.world.plan import Plan
 from drivevlm.world.truth import Truth
 
 PROTOCOL = PlanningProtocol(OMNIDRIVE)
@@ -181,24 +180,19 @@ def test_the_drivable_area_turns_with_the_ego():
     assert np.argwhere(inner.any(axis=0)).ravel().tolist() == list(range(350, 451))
 
 
-def summed(truth: Truth, plan: Plan = STOP) -> dict:
-    cases = PROTOCOL.prepare([truth])
-    return dict(PROTOCOL.summarise(PROTOCOL.judge(cases, [plan])).strict.figures)
-
-
 def test_the_recorded_drive_is_no_distance_from_itself():
     """A turn to the left within the first step, driven by the rear axle."""
     truth = road()
     turned = pose(quaternion(np.pi / 2), [3.0, 3.0, 0.0])
     steps = {k: replace(step, global_from_ego=turned) for k, step in truth.steps.items() if k}
     truth = replace(truth, steps={0: truth.now, **steps})
-    values = summed(truth, truth.future_plan())["l2_m"]
+    values = summed(PROTOCOL, truth, truth.future_plan())["l2_m"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == pytest.approx([0.0] * 3, abs=1e-5)
 
 
 def test_distances_are_averaged_up_to_each_horizon():
     """The recorded ego stands: 2, 4, ... 12 m."""
-    values = summed(road(speed_mps=0.0), straight(4.0))["l2_m"]
+    values = summed(PROTOCOL, road(speed_mps=0.0), straight(4.0))["l2_m"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == [3.0, 5.0, 7.0]
 
 
@@ -230,9 +224,9 @@ def test_a_step_of_under_a_metre_turns_the_ego_on_the_road_only():
 def test_leaving_the_drivable_area_counts_from_then_on():
     """The area ends 9 m ahead; the ego's front, 3.5 m ahead of it, is there after 1.4 s."""
     ends = area(road(speed_mps=0.0), mapped.strip(5.0, -5.0, ahead_m=9.0))
-    values = summed(ends, straight(4.0))["off_drivable"]
+    values = summed(PROTOCOL, ends, straight(4.0))["off_drivable"]
     assert [values[k].mean for k in ("1s", "2s", "3s")] == [0.0, 1.0, 1.0]
-    assert summed(ends)["off_drivable"]["3s"].mean == 0.0
+    assert summed(PROTOCOL, ends)["off_drivable"]["3s"].mean == 0.0
 
 
 def test_a_clip_that_begins_off_the_drivable_area_never_counts_and_stays_in_the_total():
@@ -250,7 +244,7 @@ def test_a_clip_that_begins_off_the_drivable_area_never_counts_and_stays_in_the_
 def test_the_recorded_ego_excuses_nobody_on_the_road():
     """Both leave the drivable area."""
     ends = area(road(speed_mps=4.0), mapped.strip(5.0, -5.0, ahead_m=9.0))
-    assert summed(ends, straight(4.0))["off_drivable"]["3s"].mean == 1.0
+    assert summed(PROTOCOL, ends, straight(4.0))["off_drivable"]["3s"].mean == 1.0
 
 
 def test_without_a_map_collisions_are_judged_and_the_drivable_area_is_not():

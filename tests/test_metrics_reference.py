@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import reference
 from metrics_cases import One, cells_of, judged, judged_path, on_grid
+from reference.public import split
 from reference.tables import truths
 
 from drivevlm.metrics.cases import Cases
@@ -30,15 +30,7 @@ COLLISION = {"uniad": "obj_box_col", "vad": "step_obj_box_col"}
 
 @pytest.fixture(scope="module")
 def public() -> Any:
-    folder = reference("planning_metrics")
-    sys.path.insert(0, str(folder))
-    try:
-        from loader import Split
-    finally:
-        sys.path.remove(str(folder))
-    split = Split("public")
-    split._g = dict(split._g)  # unpacked once, not at every access
-    return split
+    return split()
 
 
 @lru_cache(maxsize=2)

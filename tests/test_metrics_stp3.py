@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import reference
 from metrics_cases import One, cells_of, judged_path, on_grid
+from reference.public import split
 from reference.tables import truths
 from reference.worlds import pose, quaternion
 
@@ -273,15 +273,7 @@ def test_a_plan_that_creeps_for_a_second_is_stopped_at_one_second_only():
 
 @pytest.fixture(scope="module")
 def public() -> Any:
-    folder = reference("planning_metrics")
-    sys.path.insert(0, str(folder))
-    try:
-        from loader import Split
-    finally:
-        sys.path.remove(str(folder))
-    split = Split("public")
-    split._g = dict(split._g)  # unpacked once, not at every access
-    return split
+    return split()
 
 
 @lru_cache(maxsize=2)
