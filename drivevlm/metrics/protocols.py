@@ -17,6 +17,7 @@ from drivevlm.metrics.vad import VAD
 PROTOCOLS: dict[str, PlanningProtocol] = {
     rule.name: PlanningProtocol(rule)
     for rule in (
+        EXACT,
         UNIAD,
         UNIAD_STP3,
         UNIAD_V2,
@@ -27,6 +28,5 @@ PROTOCOLS: dict[str, PlanningProtocol] = {
         BEVPLANNER,
         OMNIDRIVE,
         LIGHTEMMA,
-        EXACT,
     )
 }
