@@ -23,7 +23,11 @@ class Turn(str, Enum):
 
 
 class Control(str, Enum):
-    """Who goes first at a junction."""
+    """Who goes first at a junction.
+
+    At ``PRIORITY`` the side street has stop signs (or nobody ever meets), at ``YIELD`` it has
+    yield signs; so have the arms of roundabouts.
+    """
 
     SIGNALS = "signals"
     PRIORITY = "priority"
@@ -39,7 +43,8 @@ class TownLane:
 
     Attributes:
         name: SUMO's, e.g. ``A0B0_0``.
-        edge, index: Its edge, and its number from the right (from the left where one drives left).
+        edge, index: Its edge, and SUMO's number of it, from the kerb; sidewalks and parking rows
+            are counted, so that the first lane for vehicles is 1 or 2.
         centre_m: (N, 2) in driving direction.
         width_m: Constant along it.
         speed_mps: Limit.
@@ -68,7 +73,9 @@ class Connector:
         turn: Which way it leads.
         signal, link: The signal plan that rules it and its place in the plan's state; "" and -1
             where there is none.
-        yields: Whether other traffic goes first here.
+        yields: Whether other traffic goes first here; at signals, in one of its green phases.
+        parts: SUMO's internal lanes along it, the first one its name: where one waits for
+            oncoming traffic in the middle of a junction, another one begins.
     """
 
     name: str
@@ -81,6 +88,7 @@ class Connector:
     signal: str = ""
     link: int = -1
     yields: bool = False
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +157,9 @@ class Prop:
             ``speed_sign``, ``hydrant``, ``bench``, ...: a mesh of the renderer.
         xyz_m, yaw_rad: Its foot and heading.
         scale: Of the mesh.
-        variant: Which of the kind.
+        variant: Which of the kind; the limit in km/h of a ``speed_sign``.
+        reach_m: Length of the arm of a ``pole``, at a height of 5.6 m: to the left of its heading
+            where positive, to the right where negative, none where 0.
     """
 
     kind: str
@@ -157,6 +167,7 @@ class Prop:
     yaw_rad: float
     scale: float = 1.0
     variant: int = 0
+    reach_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
