@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_world import SmallRecording
 
-from drivevlm.evaluate.prepared import Prepared, prepared
+from drivevlm.baselines import MOTIONS
+from drivevlm.data.nuscenes.recording import NuScenesRecording
+from drivevlm.evaluate.prepared import Prepared, prepared, source_files
 from drivevlm.metrics.planning import PlanStack
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.world.plan import Plan
@@ -69,16 +73,29 @@ def test_other_data_and_other_clips_are_prepared_anew(tmp_path: Path):
         assert other.reads
 
 
-def test_a_file_that_was_cut_off_is_made_again(tmp_path: Path):
+@pytest.mark.parametrize("kept_bytes", [0, 100])
+def test_a_file_that_was_cut_off_is_made_again(kept_bytes: int, tmp_path: Path):
     wanted = ready(Counting(), tmp_path)
     for path in tmp_path.glob("*.npz"):
-        path.write_bytes(path.read_bytes()[:100])
+        path.write_bytes(path.read_bytes()[:kept_bytes])
     recording = Counting()
     assert ready(recording, tmp_path).cases["vad"].tokens == wanted.cases["vad"].tokens
     assert recording.reads
     again = Counting()
     ready(again, tmp_path)
     assert not again.reads
+
+
+def test_a_folder_that_cannot_be_written_costs_no_score(tmp_path: Path):
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    made = ready(Counting(), tmp_path / "file" / "cache")
+    assert made.cases["vad"].tokens == ready(Counting(), None).cases["vad"].tokens
+
+
+@pytest.mark.parametrize("decides", [Truth, PlanStack, NuScenesRecording, MOTIONS["ctrv"]])
+def test_a_change_of_any_code_that_decides_a_case_makes_it_anew(decides: object):
+    """What a step holds, how paths are judged, how tables become truths, where a kind begins."""
+    assert Path(inspect.getfile(decides)) in source_files()
 
 
 def test_kinds_of_clips_hold_their_tokens():

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+import drivevlm.baselines
+import drivevlm.data
 import drivevlm.metrics
 import drivevlm.world
 from drivevlm.baselines import MOTIONS, NoPastError
@@ -34,8 +37,9 @@ from drivevlm.world.truth import FUTURE_STEPS, STEP_S
 Progress = Callable[[str, int, int], None]
 CHUNK = 50
 """So many clips are prepared by one worker at a time."""
-CODE = (drivevlm.metrics, drivevlm.world)
-"""Packages whose source decides what is drawn."""
+CODE = (drivevlm.world, drivevlm.metrics, drivevlm.data, drivevlm.baselines)
+"""Packages whose source decides what is drawn: how truths are read, and which clips are of a kind,
+among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +187,15 @@ def code_digest() -> str:
     import shapely
 
     content = hashlib.sha256(f"{np.__version__} {shapely.__version__}".encode())
-    for package in CODE:
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
-            content.update(path.read_bytes())
+    for path in source_files():
+        content.update(path.read_bytes())
     return content.hexdigest()
+
+
+def source_files() -> tuple[Path, ...]:
+    """The source of ``CODE``."""
+    homes = [Path(str(package.__file__)).parent for package in CODE]
+    return tuple(path for home in homes for path in sorted(home.rglob("*.py")))
 
 
 def _read(path: Path | None, protocol: PlanningProtocol) -> Cases | None:
@@ -204,19 +213,21 @@ def _arrays(path: Path | None) -> Arrays | None:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
 def _write(path: Path | None, arrays: Arrays) -> None:
+    """Whole or not at all: a full or read-only disk costs time in the next run, and nothing now."""
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
