@@ -99,6 +99,15 @@ def test_constant_velocity_fails_where_it_ends_more_than_2_m_off(off_m: float, f
     assert ("constant_velocity_fails" in splits_of(truth, path_m)) is fails
 
 
+def test_an_onset_is_where_neither_speed_nor_acceleration_gives_it_away():
+    """Both motions end 3 m off; or one of them is right."""
+    off, right = straight(5.0).xy_ego_m, straight(4.0).xy_ego_m
+    assert "onset" in splits_of(road(), off, off)
+    assert "onset" not in splits_of(road(), off, right)
+    assert "onset" not in splits_of(road(), right, off)
+    assert "onset" not in splits_of(road(), off, None)
+
+
 def test_only_the_end_of_constant_velocity_is_asked():
     path_m = straight(4.0).xy_ego_m.copy()
     path_m[:5] += 50.0

@@ -98,7 +98,7 @@ def kinds(
         for number, token in enumerate(tokens, start=1):
             truth = recording.truth(token)
             if truth is not None:
-                for name in splits_of(truth, _kept_velocity_m(recording, token)):
+                for name in splits_of(truth, *_kept_m(recording, token)):
                     found[name].append(token)
             progress("telling kinds of clips", number, len(tokens))
         arrays = {name: np.array(members, dtype=np.str_) for name, members in found.items()}
@@ -106,12 +106,18 @@ def kinds(
     return {name: frozenset(arrays[name].tolist()) for name in SPLITS if len(arrays[name])}
 
 
-def _kept_velocity_m(recording: Recording, token: str) -> Floats | None:
-    try:
-        motion = MOTIONS["constant_velocity"]
-        return motion(recording.clip(token), FUTURE_STEPS, STEP_S).xy_ego_m
-    except NoPastError:
-        return None
+def _kept_m(recording: Recording, token: str) -> list[Floats | None]:
+    """Where the rear axle would be at constant velocity, and at constant acceleration and turn
+    rate; None where the past does not tell."""
+    clip = recording.clip(token)
+
+    def path_m(name: str) -> Floats | None:
+        try:
+            return MOTIONS[name](clip, FUTURE_STEPS, STEP_S).xy_ego_m
+        except NoPastError:
+            return None
+
+    return [path_m(name) for name in ("constant_velocity", "ctra")]
 
 
 def _made(

@@ -27,6 +27,7 @@ SPLITS: dict[str, str] = {
     "night": "the scene's description speaks of night",
     "rain": "the scene's description speaks of rain, falling or just over, by day or night",
     "constant_velocity_fails": f"constant velocity ends more than {FAILS_M:g} m off at 3 s",
+    "onset": f"constant acceleration and turn rate end more than {FAILS_M:g} m off too",
 }
 """What each holds, by name, in the order of tables. They overlap."""
 
@@ -39,7 +40,9 @@ _COMMANDS = {
 _NIGHT, _RAIN = re.compile(r"\bnight", re.IGNORECASE), re.compile(r"\brain", re.IGNORECASE)
 
 
-def splits_of(truth: Truth, constant_velocity_xy_m: Floats | None = None) -> tuple[str, ...]:
+def splits_of(
+    truth: Truth, constant_velocity_xy_m: Floats | None = None, ctra_xy_m: Floats | None = None
+) -> tuple[str, ...]:
     """The names of the kinds to which a clip belongs, in the order of ``SPLITS``.
 
     A clip of which something is not recorded (an end, a neighbour in time, a description) belongs
@@ -49,14 +52,19 @@ def splits_of(truth: Truth, constant_velocity_xy_m: Floats | None = None) -> tup
         truth: Of the clip.
         constant_velocity_xy_m: (T, 2) where the rear axle would be at 0.5 s, 1 s, ... 3 s if it
             kept its velocity, in the ego frame; None where that is not known.
+        ctra_xy_m: (T, 2) the same, if it kept its acceleration and turn rate.
     """
     found = {
         _command(truth),
         _turning(truth),
         _standing(truth),
         *_weather(truth),
-        _constant_velocity(truth, constant_velocity_xy_m),
     }
+    if _misses(truth, constant_velocity_xy_m):
+        found.add("constant_velocity_fails")
+        # What ego motion alone does not give away begins here.
+        if _misses(truth, ctra_xy_m):
+            found.add("onset")
     return tuple(name for name in SPLITS if name in found)
 
 
@@ -89,13 +97,13 @@ def _weather(truth: Truth) -> tuple[str, ...]:
     return (light, "rain") if _RAIN.search(truth.description) else (light,)
 
 
-def _constant_velocity(truth: Truth, xy_m: Floats | None) -> str:
+def _misses(truth: Truth, xy_m: Floats | None) -> bool:
+    """Whether a path ends too far from the recorded place; False where that is not known."""
     end_m = truth.future_path()[0][-1]
     if xy_m is None or np.isnan(end_m).any():
-        return ""
+        return False
     if xy_m.shape != (FUTURE_STEPS, 2):
         raise ValueError(
             f"clip {truth.token}: a path must be ({FUTURE_STEPS}, 2), got {xy_m.shape}"
         )
-    off_m = np.hypot(*(xy_m[-1] - end_m))
-    return "constant_velocity_fails" if off_m > FAILS_M else ""
+    return bool(np.hypot(*(xy_m[-1] - end_m)) > FAILS_M)
