@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drivevlm.world.clip import Clip
 from drivevlm.world.truth import Truth
+from drivevlm.world.twins import TwinPair
 
 
 class DataError(Exception):
@@ -60,3 +61,8 @@ class Recording(Protocol):
 
     def with_map(self, truth: Truth) -> Truth:
         """The truth with its map polygons, where the recording has a map."""
+
+
+def twins_of(recording: Recording) -> tuple[TwinPair, ...]:
+    """The pairs where a recording's clips are twins: it has ``twins`` then. Else none."""
+    return tuple(getattr(recording, "twins", ()))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Floats, Pose3, wrap_rad
+from drivevlm.world.scene_labels import SceneLabels
 
 if TYPE_CHECKING:
     from shapely import Polygon
@@ -95,6 +96,7 @@ class Truth:
             an offset that the scene does not have is missing.
         description: What the recording's people wrote about the scene; "" where nothing.
         map_polygons: By map layer, near the ego, in the global frame; empty without a map.
+        labels: True reasons of the decision; None where the recording has none.
     """
 
     token: str
@@ -102,6 +104,7 @@ class Truth:
     steps: Mapping[int, TruthStep]
     description: str = ""
     map_polygons: Mapping[str, tuple[Polygon, ...]] = field(default_factory=dict)
+    labels: SceneLabels | None = None
 
     def __post_init__(self) -> None:
         if 0 not in self.steps:

@@ -57,7 +57,7 @@ class NuScenesConfig:
         root: Folder that holds the version folder, ``samples/``, ``maps/`` ...
         version: Name of the version folder.
         split: An official or custom split; "" is ``val`` for v1.0-trainval, else every scene.
-        scenes: Names of the scenes to take, of the split; empty takes all.
+        scenes: Names of the scenes to take, of the split; empty takes all. Of twins, the pairs.
         cameras: Channels to take, in the order in which they are shown; empty takes all,
             clockwise from the front.
         frames: Images per camera at most, newest last. A scene's first clips have fewer.
@@ -71,7 +71,8 @@ class NuScenesConfig:
         top_k: Proposals kept, by score.
         min_score: Proposals below are left out.
         oracle: How oracle proposals are blurred.
-        command: ``none``, ``gt_future`` (a LEAK), or the path of a JSON file
+        command: ``none``, ``gt_future`` (a LEAK), ``route`` (the recording's own route, of
+            ``drivevlm_labels.jsonl``), or the path of a JSON file
             ``{sample_token: "left" | {"command", "text", "distance_m"} | null}`` that speaks of
             every chosen keyframe.
         summaries: Path of a JSON file ``{sample_token: text}``; "" for none. A text holds, with

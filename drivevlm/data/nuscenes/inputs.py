@@ -14,7 +14,7 @@ from drivevlm.world.clip import RouteCommand, Summary
 from drivevlm.world.pose import Pose3
 from drivevlm.world.sets import Provenance
 
-NOT_FILES = ("", "none", "oracle", "gt_future")
+NOT_FILES = ("", "none", "oracle", "gt_future", "route")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,14 +18,17 @@ from drivevlm.data.nuscenes.ego import Ego, pose_of
 from drivevlm.data.nuscenes.folder import choose_scenes, file_digest, find_tables, map_file
 from drivevlm.data.nuscenes.index import Index, Progress, open_index
 from drivevlm.data.nuscenes.inputs import Inputs
+from drivevlm.data.nuscenes.labels import LABELS_FILE, read_labels
 from drivevlm.data.nuscenes.oracle import blurred_labels
 from drivevlm.data.nuscenes.rig import Rig
+from drivevlm.data.nuscenes.twins import TWINS_FILE, Twins, as_side
 from drivevlm.data.recording import DataError, SceneClips
 from drivevlm.world.clip import Clip, Proposals, RouteCommand
 from drivevlm.world.ego import status_from_history
 from drivevlm.world.labels import command_of_future
 from drivevlm.world.sets import Provenance
 from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, LabelledBoxes, Truth, TruthStep
+from drivevlm.world.twins import TwinPair
 
 if TYPE_CHECKING:
     from drivevlm.data.nuscenes.maps import Maps
@@ -40,6 +43,10 @@ class NuScenesRecording:
     Every input of a clip lies at or before decision time, except a command of source
     ``gt_future`` and proposals of source ``oracle``, which are marked as leaks, and the images of
     cameras that fire a moment after decision time (see ``Rig``).
+
+    Where ``twins.jsonl`` lies beside the tables, only the two samples of each pair are clips, and
+    a pair is a scene (see ``twins``). Where ``drivevlm_labels.jsonl`` lies there, truths have
+    labels.
     """
 
     def __init__(self, config: NuScenesConfig, progress: Progress | None = None) -> None:
@@ -54,13 +61,20 @@ class NuScenesRecording:
         self._index: Index = indexed.index
         self._contents = indexed.digest
         names = list(self._index.scene_name.span())
-        self._names = choose_scenes(config, tables, present=names, official=indexed.splits)
+        sidecars = {name: tables / name for name in (TWINS_FILE, LABELS_FILE)}
+        self._sidecars = {name: path for name, path in sidecars.items() if path.is_file()}
+        # Of twins, data.scenes names pairs.
+        of_split = replace(config, scenes=()) if TWINS_FILE in self._sidecars else config
+        self._names = choose_scenes(of_split, tables, present=names, official=indexed.splits)
         self._scene = {name: names.index(name) for name in self._names}
         self._rig = Rig(self._index, config, root=self._root)
+        row_of = {token: row for row, token in enumerate(self._index.sample_token.span())}
         self._scenes, self._sample = self._clips()
+        self._pairs: Mapping[str, TwinPair] = {}
+        if TWINS_FILE in self._sidecars:
+            self._pair_up(row_of)
         chosen = [row for row, _ in self._sample.values()]
         self._ego = Ego(self._index, config, chosen=chosen, tables=tables)
-        row_of = {token: row for row, token in enumerate(self._index.sample_token.span())}
         self._inputs = Inputs.read(
             config,
             known=row_of,
@@ -69,6 +83,10 @@ class NuScenesRecording:
         )
         can_bus = config.ego is EgoSource.CAN_BUS
         self._can = CanBus(self._root, self._names) if can_bus else None
+        path = self._sidecars.get(LABELS_FILE)
+        if path is None and config.command == "route":
+            raise DataError(f"data.command=route: {tables} has no {LABELS_FILE} to read it from")
+        self._labels = {} if path is None else read_labels(path, known=row_of)
         self._step = lru_cache(maxsize=STEPS_KEPT)(self._read_step)
 
     def __reduce__(self) -> tuple[type[NuScenesRecording], tuple[NuScenesConfig]]:
@@ -95,6 +113,7 @@ class NuScenesRecording:
         expansions = [map_file(self._root, location) for location in sorted(locations)]
         words["maps"] = [file_digest(path) for path in expansions if path.is_file()]
         words["can_bus"] = [file_digest(path) for path in self._can.files] if self._can else []
+        words |= {name: file_digest(path) for name, path in self._sidecars.items()}
         text = json.dumps(words, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -124,11 +143,22 @@ class NuScenesRecording:
         }
 
     def scenes(self) -> tuple[SceneClips, ...]:
-        """The chosen scenes by name, their keyframes in order of time."""
+        """The chosen scenes by name, their keyframes in order of time; of twins the pairs."""
         return self._scenes
 
+    @property
+    def twins(self) -> tuple[TwinPair, ...]:
+        """The chosen pairs where the clips are twins, in the order of scenes; else none."""
+        return tuple(self._pairs[scene.tokens[0]] for scene in self._scenes if self._pairs)
+
     def clip(self, token: str) -> Clip:
-        """What a planner may know at a keyframe."""
+        """What a planner may know at a keyframe; of twins, by the pictures alone its own."""
+        clip, pair = self._own_clip(token), self._pairs.get(token)
+        if pair is None:
+            return clip
+        return as_side(pair, self._own_clip(pair.tokens[0]), clip)
+
+    def _own_clip(self, token: str) -> Clip:
         sample, scene = self._row(token)
         t0_us = int(self._ego.t0_us[sample])
         global_from_ego = self._ego.global_from_ego(sample)
@@ -162,11 +192,13 @@ class NuScenesRecording:
         offsets = range(-PAST_STEPS, FUTURE_STEPS + 1)
         steps = {k: self._step(sample + k) for k in offsets if first <= sample + k < end}
         description = self._index.scene_description[self._scene[scene]]
-        return Truth(token, scene, steps, description)
+        name = self._pairs[token].name if self._pairs else scene
+        return Truth(token, name, steps, description, labels=self._labels.get(token))
 
     def with_map(self, truth: Truth) -> Truth:
         """The truth with the map polygons near the ego, where there is a map expansion."""
-        location = self._index.scene_location[self._scene[truth.scene]]
+        _, scene = self._row(truth.token)
+        location = self._index.scene_location[self._scene[scene]]
         center_m = truth.now.global_from_ego.translation_m[:2]
         return replace(truth, map_polygons=self._maps.near(location, center_m))
 
@@ -184,6 +216,16 @@ class NuScenesRecording:
             rows.update({token: (first + k, name) for k, token in enumerate(tokens)})
             scenes.append(SceneClips(name, tokens))
         return tuple(scenes), rows
+
+    def _pair_up(self, row_of: Mapping[str, int]) -> None:
+        """Leave the clips of twins, and the scenes that hold them."""
+        twins = Twins.read(
+            self._sidecars[TWINS_FILE], self._config, known=row_of, chosen=self._sample
+        )
+        self._pairs, self._scenes = twins.pair_of(), twins.scenes()
+        self._sample = {token: self._sample[token] for token in self._pairs}
+        self._names = tuple(sorted({scene for _, scene in self._sample.values()}))
+        self._scene = {name: self._scene[name] for name in self._names}
 
     def _span(self, scene: str) -> tuple[int, int]:
         row = self._scene[scene]
@@ -212,6 +254,9 @@ class NuScenesRecording:
     def _command(self, token: str) -> RouteCommand | None:
         if self._config.command == "gt_future":
             return RouteCommand(command_of_future(self.truth(token)), Provenance.GT_FUTURE)
+        if self._config.command == "route":
+            labels = self._labels.get(token)
+            return None if labels is None else labels.route
         return self._inputs.commands.get(token)
 
     def _read_step(self, sample: int) -> TruthStep:
