@@ -1,0 +1,248 @@
+"""A run of a town's traffic, as tracks of everybody in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivevlm.world.pose import Floats, wrap_rad
+from drivevlm_sim.bodies import SIZES
+from drivevlm_sim.scene_log import STEP_S, Body, Lamps, Track
+from drivevlm_sim.scene_log_file import on_grid
+from drivevlm_sim.town.town import Town
+from drivevlm_sim.traffic.demand import (
+    BLOCKER,
+    Demand,
+    Parked,
+    colour_of,
+    parked_vehicles,
+    routes_xml,
+)
+from drivevlm_sim.traffic.drivers import body_of
+from drivevlm_sim.traffic.roads import Roads, read_roads
+from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS, shown
+from drivevlm_sim.traffic.sumo import Simulation, Snapshot
+from drivevlm_sim.traffic.tractrix import follow
+
+# K: steps in which a road user is there. S: steps of the recording.
+DEPARTURES_S = 600.0
+"""Departures are drawn for this long whatever is recorded of them, so a longer run begins like a
+shorter one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mover:
+    """A vehicle of a recording.
+
+    Attributes:
+        track: Its steps are those of the recording.
+        rear_axle_m: (K, 2).
+        lane_m: (K,) of the front bumper from its lane's start.
+        route: The edges of its whole way.
+        route_index: (K,) the edge of it that it is on.
+    """
+
+    track: Track
+    rear_axle_m: Floats
+    lane_m: Floats
+    route: tuple[str, ...]
+    route_index: NDArray[np.int64]
+
+    @property
+    def length_m(self) -> float:
+        """From bumper to bumper."""
+        return SIZES[self.track.body].length_m
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """All that happened in a run.
+
+    Attributes:
+        town: Its town's name.
+        roads: Its town's net.
+        seed: Of the run.
+        steps: S; the first is the one after the simulation's first step.
+        vehicles, walkers: By name.
+        parked: Who never moves.
+        signals: By signal plan, S states as shown to drivers.
+    """
+
+    town: str
+    roads: Roads
+    seed: int
+    steps: int
+    vehicles: Mapping[str, Mover]
+    walkers: Mapping[str, Track]
+    parked: tuple[Parked, ...]
+    signals: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class Recorder:
+    """Steps of a running simulation as they are made.
+
+    Attributes:
+        simulation: Must not have made a step before.
+        snapshots: One a step.
+        routes: By vehicle.
+    """
+
+    simulation: Simulation
+    snapshots: list[Snapshot] = field(default_factory=list)
+    routes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def step(self) -> Snapshot:
+        """Make one step and keep it."""
+        snapshot = self.simulation.step()
+        for name in snapshot.vehicles.names:
+            if name not in self.routes:
+                self.routes[name] = self.simulation.route(name)
+        self.snapshots.append(snapshot)
+        return snapshot
+
+
+def simulate(town: Town, roads: Roads, *, seed: int, seconds: float, demand: Demand) -> Simulation:
+    """The town's traffic, ready to make its first step; vehicles depart for ``seconds``."""
+    routes = routes_xml(roads, seed=seed, seconds=seconds, demand=demand)
+    return Simulation(net_xml=town.net_xml, routes_xml=routes, offset_m=town.offset_m, seed=seed)
+
+
+def run(town: Town, *, seed: int, seconds: float, demand: Demand | None = None) -> Recording:
+    """Record ``seconds`` of traffic, of which the first ``FILL_S`` fill the town.
+
+    The same town, seed and demand give the same recording in any process, and a shorter one is
+    the beginning of a longer one.
+
+    Raises:
+        WorldError: SUMO is missing.
+    """
+    demand = demand or Demand()
+    roads = read_roads(town.net_xml, town.offset_m)
+    steps = round(seconds / STEP_S)
+    with simulate(town, roads, seed=seed, seconds=DEPARTURES_S, demand=demand) as simulation:
+        recorder = Recorder(simulation)
+        for _ in range(steps + SHOWN_EARLY_STEPS):
+            recorder.step()
+    return recording(
+        town, roads, recorder.snapshots, recorder.routes, seed=seed, parked=demand.parked
+    )
+
+
+def recording(
+    town: Town,
+    roads: Roads,
+    snapshots: Sequence[Snapshot],
+    routes: Mapping[str, tuple[str, ...]],
+    *,
+    seed: int,
+    parked: float = 0.6,
+) -> Recording:
+    """Snapshots of all steps from the first as a recording.
+
+    It is ``SHOWN_EARLY_STEPS`` shorter: what is shown in the last steps is not known yet.
+    """
+    steps = len(snapshots) - SHOWN_EARLY_STEPS
+    if steps < 1:
+        raise ValueError(f"{len(snapshots)} snapshots are too few to know what signals show")
+    kept = snapshots[:steps]
+    return Recording(
+        town=town.name,
+        roads=roads,
+        seed=seed,
+        steps=steps,
+        vehicles=_movers(kept, routes, seed),
+        walkers=_walkers(kept, seed),
+        parked=parked_vehicles(town, seed=seed, share=parked),
+        signals={
+            name: shown([snapshot.signals[name] for snapshot in snapshots])
+            for name in snapshots[0].signals
+        },
+    )
+
+
+def _movers(
+    snapshots: Sequence[Snapshot], routes: Mapping[str, tuple[str, ...]], seed: int
+) -> dict[str, Mover]:
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for step, snapshot in enumerate(snapshots):
+        for row, name in enumerate(snapshot.vehicles.names):
+            rows.setdefault(name, []).append((step, row))
+    return {
+        name: _mover(name, snapshots, places, routes[name], seed) for name, places in rows.items()
+    }
+
+
+def _mover(
+    name: str,
+    snapshots: Sequence[Snapshot],
+    places: Sequence[tuple[int, int]],
+    route: tuple[str, ...],
+    seed: int,
+) -> Mover:
+    seen = [(snapshots[step].vehicles, row) for step, row in places]
+    first, (vehicles, row) = places[0][0], seen[0]
+    body = body_of(vehicles.types[row])
+    size = SIZES[body]
+    front_m = np.array([vehicles.front_xy_m[row] for vehicles, row in seen])
+    along_mps = np.array([vehicles.speed_mps[row] for vehicles, row in seen])
+    rear_m, yaw_rad = follow(
+        front_m, yaw_rad=float(vehicles.yaw_rad[row]), length_m=size.rear_axle_from_front_m
+    )
+    heading = np.stack([np.cos(yaw_rad), np.sin(yaw_rad)], axis=1)
+    speed_mps = on_grid(_speed_mps(rear_m, heading, float(along_mps[0])))
+    lamps = np.array([vehicles.lamps[row] for vehicles, row in seen], dtype=np.uint8)
+    if name.startswith(BLOCKER):
+        lamps[along_mps < 0.05] |= Lamps.LEFT | Lamps.RIGHT
+    track = Track(
+        name=name,
+        body=body,
+        first=first,
+        xy_m=on_grid(rear_m + (size.length_m / 2 - size.rear_overhang_m) * heading),
+        yaw_rad=on_grid(wrap_rad(yaw_rad)),
+        speed_mps=speed_mps,
+        acceleration_mps2=on_grid(np.diff(speed_mps, prepend=speed_mps[:1]) / STEP_S),
+        lamps=lamps,
+        lane=tuple(vehicles.lanes[row] for vehicles, row in seen),
+        colour=colour_of(name, seed),
+    )
+    return Mover(
+        track=track,
+        rear_axle_m=on_grid(rear_m),
+        lane_m=np.array([vehicles.lane_m[row] for vehicles, row in seen]),
+        route=route,
+        route_index=np.array([vehicles.route_index[row] for vehicles, row in seen]),
+    )
+
+
+def _speed_mps(rear_m: Floats, heading: Floats, first_mps: float) -> Floats:
+    """Of the rear axle along the body, from the step just made."""
+    moved = (np.diff(rear_m, axis=0) * heading[1:]).sum(axis=1) / STEP_S
+    return np.concatenate([[first_mps], moved])
+
+
+def _walkers(snapshots: Sequence[Snapshot], seed: int) -> dict[str, Track]:
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for step, snapshot in enumerate(snapshots):
+        for row, name in enumerate(snapshot.persons.names):
+            rows.setdefault(name, []).append((step, row))
+    found = {}
+    for name, places in rows.items():
+        seen = [(snapshots[step].persons, row) for step, row in places]
+        speed_mps = on_grid(np.array([persons.speed_mps[row] for persons, row in seen]))
+        found[name] = Track(
+            name=name,
+            body=Body.PEDESTRIAN,
+            first=places[0][0],
+            xy_m=on_grid(np.array([persons.xy_m[row] for persons, row in seen])),
+            yaw_rad=on_grid(np.array([persons.yaw_rad[row] for persons, row in seen])),
+            speed_mps=speed_mps,
+            acceleration_mps2=on_grid(np.diff(speed_mps, prepend=speed_mps[:1]) / STEP_S),
+            lamps=np.zeros(len(places), dtype=np.uint8),
+            lane=tuple(persons.edges[row] for persons, row in seen),
+            colour=colour_of(name, seed),
+        )
+    return found
