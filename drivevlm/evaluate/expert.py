@@ -10,7 +10,11 @@ import numpy as np
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
-from drivevlm.world.labels import decision_from_truth, detections_from_truth
+from drivevlm.world.labels import (
+    decision_from_truth,
+    detections_from_truth,
+    labelled_decision,
+)
 from drivevlm.world.plan import Plan
 from drivevlm.world.sets import FailureKind
 from drivevlm.world.truth import STEP_S, Truth
@@ -38,6 +42,8 @@ class Expert:
             return Decision.failed(FailureKind.NO_FUTURE, "the recording has no poses")
         if truth.future_valid.all():
             return decision_from_truth(truth, clip.proposals)
+        if truth.labels is not None:
+            return labelled_decision(truth, truth.labels, _held(truth), clip.proposals)
         detections = detections_from_truth(truth, clip.proposals)
         return Decision(plan=_held(truth), detections=detections)
 

@@ -14,6 +14,7 @@ from drivevlm.world.decision import CriticalObject, Decision
 from drivevlm.world.kinematics import SpeedClass, TurnClass, kinematic_class
 from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz, wrap_rad
+from drivevlm.world.scene_labels import SceneLabels
 from drivevlm.world.sets import (
     Command,
     FailureKind,
@@ -126,11 +127,14 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
     are dropped; of the objects that no proposal covers, those that matter and then the nearest
     are added. Critical objects: the nearest ahead of the ego within a lane of the driven path.
     The decision follows the kinematic class of the recorded plan and the nearest critical object.
-    The signal is unknown: nuScenes does not record lights.
+    The signal is unknown: nuScenes does not record lights. Where the recording has labels, signal,
+    decision, critical objects and summary are theirs.
     """
     plan = truth.future_plan()
     if plan is None:
         return Decision.failed(FailureKind.NO_FUTURE, "the recorded future is incomplete")
+    if truth.labels is not None:
+        return labelled_decision(truth, truth.labels, plan, proposals)
     objects, speed_mps = boxes_now(truth), _speed_mps(truth, plan)
     by_name = {str(k): box for k, box in enumerate(objects)}
     matter = [by_name[c.id] for c in _critical(by_name, plan, speed_mps=speed_mps)]
@@ -143,6 +147,39 @@ def decision_from_truth(truth: Truth, proposals: Proposals | None = None) -> Dec
         signal=Signal.UNKNOWN,
         summary=truth.description or None,
         meta=_meta(plan, critical, named),
+    )
+
+
+def labelled_decision(
+    truth: Truth, labels: SceneLabels, plan: Plan, proposals: Proposals | None = None
+) -> Decision:
+    """The answer that the labels give, beside a plan.
+
+    A critical object is spoken of whether or not the lidar touched it.
+    """
+    measured = {box.id for box in boxes_now(truth)}
+    order = labels.critical
+    objects = tuple(
+        box for box in boxes_now(truth, unmeasured=True) if box.id in measured or box.id in order
+    )
+    weighty = [box for box in objects if box.id in order]
+    detections, named = _verdicts(objects, proposals.boxes if proposals else (), first=weighty)
+    called = {box.id: name for name, box in named.items() if box.id in order}
+    path, speed_mps = _long_path(plan), _speed_mps(truth, plan)
+    critical = []
+    for instance in (i for i in order if i in called):
+        name, said = called[instance], labels.relation(instance)
+        if said is None:
+            critical.append(_related(name, named[name], path, speed_mps=speed_mps))
+        else:
+            critical.append(CriticalObject(name, said.lane, said.gap_m, said.ttc_s))
+    return Decision(
+        plan=plan,
+        detections=detections,
+        critical=tuple(critical[:MOST_CRITICAL]),
+        signal=labels.signal.seen,
+        summary=labels.summary or truth.description or None,
+        meta=labels.meta,
     )
 
 
@@ -199,22 +236,25 @@ def _critical(
     named: dict[str, Box3], plan: Plan, *, speed_mps: float
 ) -> tuple[CriticalObject, ...]:
     path = _long_path(plan)
-    found = []
-    for name, box in named.items():
-        place = _place_on_path(box, path)
-        lane = _lane_relation(box, place)
-        if lane is LaneRelation.OFF_ROAD or box.center_ego_m[0] < 0:
-            continue
-        gap_m = max(0.0, place.ahead_m - place.half_length_m - FRONT_M)
-        closing_mps = speed_mps - place.speed_mps
-        closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING, LaneRelation.ONCOMING)
-        ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
-        if ttc_s is not None and ttc_s > LONGEST_TTC_S:
-            ttc_s = None
-        found.append(CriticalObject(name, lane, gap_m, ttc_s))
+    ahead = {name: box for name, box in named.items() if box.center_ego_m[0] >= 0}
+    every = [_related(name, box, path, speed_mps=speed_mps) for name, box in ahead.items()]
+    found = [item for item in every if item.lane is not LaneRelation.OFF_ROAD]
     mine = (LaneRelation.EGO_LANE, LaneRelation.CROSSING)
     found.sort(key=lambda item: (item.lane not in mine, item.gap_m))
     return tuple(found[:MOST_CRITICAL])
+
+
+def _related(name: str, box: Box3, path: Floats, *, speed_mps: float) -> CriticalObject:
+    """An object's relation to the path, by rule; ``speed_mps`` is the ego's."""
+    place = _place_on_path(box, path)
+    lane = _lane_relation(box, place)
+    gap_m = max(0.0, place.ahead_m - place.half_length_m - FRONT_M)
+    closing_mps = speed_mps - place.speed_mps
+    closes = lane in (LaneRelation.EGO_LANE, LaneRelation.CROSSING, LaneRelation.ONCOMING)
+    ttc_s = gap_m / closing_mps if closes and closing_mps > CLOSING_MPS else None
+    if ttc_s is not None and ttc_s > LONGEST_TTC_S:
+        ttc_s = None
+    return CriticalObject(name, lane, gap_m, ttc_s)
 
 
 def _long_path(plan: Plan) -> Floats:

@@ -87,6 +87,7 @@ class NuScenesRecording:
         if path is None and config.command == "route":
             raise DataError(f"data.command=route: {tables} has no {LABELS_FILE} to read it from")
         self._labels = {} if path is None else read_labels(path, known=row_of)
+        self._read = {name: file_digest(path) for name, path in self._sidecars.items()}
         self._step = lru_cache(maxsize=STEPS_KEPT)(self._read_step)
 
     def __reduce__(self) -> tuple[type[NuScenesRecording], tuple[NuScenesConfig]]:
@@ -113,7 +114,7 @@ class NuScenesRecording:
         expansions = [map_file(self._root, location) for location in sorted(locations)]
         words["maps"] = [file_digest(path) for path in expansions if path.is_file()]
         words["can_bus"] = [file_digest(path) for path in self._can.files] if self._can else []
-        words |= {name: file_digest(path) for name, path in self._sidecars.items()}
+        words |= self._read
         text = json.dumps(words, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
