@@ -57,6 +57,7 @@ class NetGeometry:
         offset_m: Town coordinates are SUMO's plus this.
         size_m: Of the town.
         states: By connector, SUMO's link state: ``s`` for a stop sign, ``m`` for yielding, ...
+        ends: By edge, the junctions at which it begins and ends.
         sidewalks, parking: Strips along edges.
         road, sidewalk: Areas that do not overlap.
     """
@@ -67,6 +68,7 @@ class NetGeometry:
     lanes: Mapping[str, TownLane]
     connectors: Mapping[str, Connector]
     states: Mapping[str, str]
+    ends: Mapping[str, tuple[str, str]]
     junctions: Mapping[str, Junction]
     crossings: Mapping[str, Crossing]
     sidewalks: tuple[Strip, ...]
@@ -119,6 +121,7 @@ def net_geometry(net_xml: str, *, left_hand: bool) -> NetGeometry:
         lanes=lanes,
         connectors=connectors,
         states=states,
+        ends=reader.ends(),
         junctions=junctions,
         crossings=crossings,
         sidewalks=tuple(sidewalks),
@@ -194,6 +197,13 @@ class _Reader:
                     successors=tuple(sorted(after)),
                 )
         return lanes, sidewalks, strips
+
+    def ends(self) -> dict[str, tuple[str, str]]:
+        """By edge, the junctions at which it begins and ends."""
+        return {
+            edge.getID(): (edge.getFromNode().getID(), edge.getToNode().getID())
+            for edge in self._net.getEdges(withInternal=False)
+        }
 
     def connectors(self) -> tuple[dict[str, Connector], dict[str, str]]:
         """Ways across junctions, and their link states."""
