@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,10 @@ def test_null_and_missing_plans_are_stops_when_strict_and_absent_when_lenient(
     assert f"have no plan in the file: {json.dumps(tokens[1])}" in capsys.readouterr().out
     uniad = told(tmp_path / "s")["uniad"]
     assert (uniad["n"], uniad["lenient"]["n"]) == (18, 18 - 2 - 2)  # two lack a past in the run
-    stop = json.loads((tmp_path / "s" / "results.json").read_text())["planners"]["stop"]
+    results = json.loads((tmp_path / "s" / "results.json").read_text())
+    stop, [noted] = results["planners"]["stop"], results["plan_file"]["notes"]
+    assert tokens[1] in noted
+    assert noted in uniad["notes"]
     rows = (tmp_path / "s" / "scores_per_sample.jsonl").read_text().splitlines()
     by_token = {row["token"]: row for row in map(json.loads, rows)}
     assert [by_token[t]["answered"] for t in tokens[:3]] == [False, False, True]
@@ -103,6 +107,8 @@ def test_plans_in_other_axes_are_warned_of(tmp_path, capsys):
     assert score(tmp_path / "swapped.json", *words, "protocol=vad", "data.version=v1.0-mini") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "turned a quarter" in said
+    [noted] = json.loads((tmp_path / "s" / "results.json").read_text())["plan_file"]["notes"]
+    assert "turned a quarter" in noted
 
 
 def test_without_a_map_its_figures_are_none_and_the_others_stand(tmp_path):
@@ -136,6 +142,46 @@ def test_a_bad_file_ends_in_one_clear_line(content: str, said: str, tmp_path, ca
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("planner=[vlm,stop]", "vlm is not scored"), ("fallback=ctrv", "as a stop")]
+)
+def test_what_only_an_evaluation_can_be_told_is_refused(
+    word: str, said: str, plans: Path, tmp_path, capsys
+):
+    assert score(plans, *flat_words("page.clips=0", word), f"out={tmp_path}/s") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_nothing_but_plans_is_judged_beside_a_plan_file(plans: Path, tmp_path):
+    words = [*flat_words("planner=[expert]", "protocol=vad", "page.clips=0"), f"out={tmp_path}/s"]
+    assert score(plans, *words) == 0
+    expert = json.loads((tmp_path / "s" / "results.json").read_text())["planners"]["expert"]
+    assert expert["protocols"]["vad"]["l2_m"]["avg"] < 0.03
+    assert expert["detection"] is None
+
+
+def test_the_help_tells_the_defaults_of_scoring(capsys):
+    assert main(["score", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "  protocol: all" in said or "  protocol:\n  - all" in said
+    assert "  - vlm\n" not in said.partition("Settings and their defaults")[2]
+
+
+@pytest.mark.parametrize("columns", [80, 120, 160])
+def test_an_overview_of_the_protocols_breaks_no_word(columns: int, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["protocols"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= columns
+    words = set(re.split(r"[\s,;]+", said))
+    for name, protocol in PROTOCOLS.items():
+        rule = protocol.rule
+        told = f"{name} {rule.agents} {rule.grid} {rule.source.partition(',')[0]}"
+        assert set(re.split(r"[\s,;]+", told)) <= words
 
 
 def test_a_runs_folder_is_not_written_over(run: Path, plans: Path, capsys):

@@ -65,6 +65,12 @@ def test_one_table_holds_the_rows_of_all_runs_with_the_files_beside_the_first(tm
     assert "| mine.json | b | - | mine.json feedbeef |" in path.read_text()
 
 
+def test_a_scored_plan_file_says_by_which_commit_it_was_scored(tmp_path):
+    told = {**scored_plans(), "commit": COMMIT + " + uncommitted changes"}
+    path = folder(tmp_path / "a", told, commit="")
+    assert "commit 01234567 + uncommitted changes" in shown([path])
+
+
 def test_the_json_holds_unrounded_numbers_with_whose_they_are(tmp_path):
     out = tmp_path / "files"
     shown([folder(tmp_path / "a", every_kind())], out=out)

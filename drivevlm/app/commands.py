@@ -21,6 +21,8 @@ class Verb:
     examples: tuple[str, ...]
     run: Callable[[list[str]], int]
     settings: bool = True
+    defaults: tuple[str, ...] = ()
+    """Settings that it has unless told otherwise."""
 
 
 def _eval(words: list[str]) -> int:
@@ -105,6 +107,16 @@ def _merge(words: list[str]) -> int:
     return 0
 
 
+def _pack(words: list[str]) -> int:
+    size, words = _taken("shard_mb", words)
+    if size is not None and not (size.isdecimal() and int(size) > 0):
+        raise SettingError(f"shard_mb takes a whole number of megabytes, got {size!r}")
+    values, groups = composed(words)
+    shard_mb = int(size or verbs.SHARD_MB)
+    print(verbs.pack_data(values, groups, Console(), shard_mb=shard_mb))
+    return 0
+
+
 def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
     """The value of ``key=`` among the words, and the other words."""
     found = [word.partition("=")[2] for word in words if word.startswith(f"{key}=")]
@@ -138,6 +150,7 @@ VERBS = {
             "drivevlm score plans.json protocol=[exact,uniad,vad] planner=[expert,stop]",
         ),
         _score,
+        defaults=tuple(SCORE_DEFAULTS.values()),
     ),
     "protocols": Verb(
         "what each protocol counts and how; one of them with its quirks",
@@ -184,5 +197,15 @@ VERBS = {
         ("drivevlm merge out=runs/whole runs/part0 runs/part1",),
         _merge,
         settings=False,
+    ),
+    "pack": Verb(
+        "write data as parquet shards (of about shard_mb=256) for training",
+        (
+            "drivevlm pack out=packed/demo",
+            "drivevlm eval data=packed data.path=packed/demo planner=[constant_velocity,expert]",
+            "drivevlm pack data=nuscenes data.root=/data/nuscenes data.version=v1.0-trainval"
+            " data.split=train data.frames=2 out=/data/packed",
+        ),
+        _pack,
     ),
 }

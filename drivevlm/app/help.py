@@ -35,7 +35,7 @@ def help_of(name: str, words: Sequence[str]) -> int:
     if not verb.settings:
         return 0
     chosen = [word for word in words if word.partition("=")[0] in GROUPS]
-    values, groups = composed(chosen)
+    values, groups = composed([*verb.defaults, *chosen])
     print("\nGroups, chosen by GROUP=NAME; name one before --help to see its settings:\n")
     for group in GROUPS:
         print(f"  {group:<8} {', '.join(members(group))} (here: {groups[group]})")

@@ -12,8 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 
 from drivevlm.build.settings import SettingError
-from drivevlm.metrics.explain import explained
+from drivevlm.metrics.explain import explained, one_line
 from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.metrics.rule import PlanningRule
+
+NARROW = 140
+"""Below this many columns a table would break its words."""
 
 
 def protocols(names: Sequence[str], console: Console) -> None:
@@ -29,18 +33,27 @@ def protocols(names: Sequence[str], console: Console) -> None:
             for line in explained(PROTOCOLS[name].rule):
                 console.print(Padding(escape(line), (0, 0, 0, 2)))
         return
-    console.print(_overview())
+    if console.width >= NARROW:
+        console.print(_overview())
+        return
+    for name, protocol in PROTOCOLS.items():
+        console.print(f"[bold]{escape(name)}[/bold]  {escape(_whose(protocol.rule))}")
+        told = f"{one_line(protocol.rule)}; grid: {protocol.rule.grid}"
+        console.print(Padding(escape(told), (0, 0, 0, 2)))
+
+
+def _whose(rule: PlanningRule) -> str:
+    return rule.source.partition(",")[0]
 
 
 def _overview() -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for head in ("protocol", "counts", "L2 at k s", "collision at k s", "road users", "grid"):
         table.add_column(head, overflow="fold", no_wrap=head == "protocol")
-    table.add_column("source", overflow="fold")
+    table.add_column("source", no_wrap=True)
     for name, protocol in PROTOCOLS.items():
         rule = protocol.rule
         averaging = {figure.name: figure.averaging.value for figure in rule.figures}
         cells = (rule.counted.value, averaging["l2_m"], averaging.get("collision", "-"))
-        source = rule.source.partition(",")[0]
-        table.add_row(name, *map(escape, (*cells, rule.agents, rule.grid, source)))
+        table.add_row(name, *map(escape, (*cells, rule.agents, rule.grid, _whose(rule))))
     return table

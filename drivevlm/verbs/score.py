@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from drivevlm.build.parts import Parts
+from drivevlm.build.parts import Parts, needs_model
+from drivevlm.build.settings import SettingError
 from drivevlm.build.table import Chosen
 from drivevlm.data.recording import Recording
 from drivevlm.evaluate.entrants import Decided, Entrant, Filed
@@ -26,7 +27,7 @@ from drivevlm.metrics.frame_suspicion import frame_suspicion
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.rule import Axes
 from drivevlm.planner import Planner
-from drivevlm.record.manifest import manifest
+from drivevlm.record.manifest import git_state, manifest
 from drivevlm.record.plan_file import PlanFile, matched, read_plan_file
 from drivevlm.record.run_folder import RecordError, write_atomically
 from drivevlm.report.page import write_page
@@ -40,6 +41,8 @@ from drivevlm.world.truth import Truth
 
 ROW = "plans"
 """The plan file's row in results.json."""
+FALLBACK = "stop"
+"""What stands in for a plan that failed, in the file and in the rows beside it."""
 
 
 def score(
@@ -50,6 +53,7 @@ def score(
     A clip whose plan is null or missing is scored as a stop (strict) and left out (lenient).
     """
     chosen = Chosen.of(values, groups)
+    _check(chosen)
     file = read_plan_file(path)
     parts = Parts.of(chosen, console.print)
     recording, protocols = parts.recording, parts.protocols()
@@ -84,8 +88,8 @@ def score(
             seed=chosen.settings.run.seed,
             progress=report,
         )
-    results = _results(path, parts, scores)
-    _write(out, results, scores)
+    results = _results(path, parts, scores, notes)
+    _write(out, results, scores, notes)
     for note in notes:
         console.print(f"{path}: {note}", markup=False, soft_wrap=True)
     if chosen.settings.page.clips:
@@ -93,7 +97,7 @@ def score(
         write_page(
             out / "report.html",
             title=f"{recording.name}: {path.name}",
-            facts=_facts(path, parts),
+            facts=_facts(path, parts, notes),
             results=results,
             views=views,
             limit=chosen.settings.page.clips,
@@ -101,6 +105,19 @@ def score(
         )
     console.print(ResultsTable(results))
     return out
+
+
+def _check(chosen: Chosen) -> None:
+    """What an evaluation can be told, and the scoring of a file cannot."""
+    if needs_model(chosen.settings.planner):
+        raise SettingError(
+            "planner: vlm is not scored beside a plan file: drivevlm eval plans with a model"
+        )
+    if chosen.settings.fallback != FALLBACK:
+        raise SettingError(
+            f"fallback={chosen.settings.fallback}: a plan that is null or missing in a plan file "
+            f"is scored as a {FALLBACK}, and so are the rows beside it"
+        )
 
 
 def _folder(out: Path) -> Path:
@@ -129,17 +146,21 @@ def suspicion(file: PlanFile, cases: Cases, protocol: PlanningProtocol) -> list[
 def _decided(
     planners: list[Planner], recording: Recording, tokens: list[str], progress: Progress
 ) -> dict[str, dict[str, Decision]]:
-    """What the rows beside the file's decide: none of them remembers anything."""
+    """What the rows beside the file's plan: none of them remembers anything.
+
+    A plan file speaks of no object and gives no reasons, so none are judged beside it.
+    """
     decisions: dict[str, dict[str, Decision]] = {planner.name: {} for planner in planners}
     for number, token in enumerate(tokens if planners else (), start=1):
         clip = recording.clip(token)
         for planner in planners:
-            decisions[planner.name][token] = planner.decide(clip)
+            decided = planner.decide(clip)
+            decisions[planner.name][token] = Decision(plan=decided.plan, failure=decided.failure)
         progress("planning", number, len(tokens))
     return decisions
 
 
-def _results(path: Path, parts: Parts, scores: RunScores) -> dict[str, Any]:
+def _results(path: Path, parts: Parts, scores: RunScores, notes: Sequence[str]) -> dict[str, Any]:
     """The object of results.json, of the form of an evaluation's."""
     planners = {
         name: {
@@ -156,28 +177,36 @@ def _results(path: Path, parts: Parts, scores: RunScores) -> dict[str, Any]:
         "synthetic": parts.recording.synthetic,
         "data": data_of(parts.recording, scores),
         "leaks": [],
-        "plan_file": {"name": path.name, "sha256": _sha256(path)},
-        "fallback": "stop",
+        "plan_file": {"name": path.name, "sha256": _sha256(path), "notes": list(notes)},
+        "commit": _commit(),
+        "fallback": FALLBACK,
         "planners": planners,
     }
+
+
+def _commit() -> str:
+    return commit_words(git_state(Path(__file__).parent))
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write(out: Path, results: Mapping[str, Any], scores: RunScores) -> None:
+def _write(out: Path, results: Mapping[str, Any], scores: RunScores, notes: Sequence[str]) -> None:
     """Files first: whoever pipes the table into a pager may leave before its end."""
     own = scores.scores[ROW]
     lines = (line for name, mine in own.items() for line in mine.lines(name))
     text = "".join(json.dumps(line) + "\n" for line in lines)
     write_atomically(out / "scores_per_sample.jsonl", text)
-    protocols = scores.by_planner[ROW]["protocols"]
+    protocols = {
+        name: {**score, "notes": [*score["notes"], *notes]}
+        for name, score in scores.by_planner[ROW]["protocols"].items()
+    }
     write_atomically(out / "scores.json", json.dumps(protocols, indent=1) + "\n")
     write_atomically(out / "results.json", json.dumps(results, indent=1) + "\n")
 
 
-def _facts(path: Path, parts: Parts) -> dict[str, str]:
+def _facts(path: Path, parts: Parts, notes: Sequence[str]) -> dict[str, str]:
     facts = manifest(identity={}, now=datetime.now(), command=sys.argv)["starts"][0]
     recording = parts.recording
     return {
@@ -186,6 +215,7 @@ def _facts(path: Path, parts: Parts) -> dict[str, str]:
         "commit": commit_words(facts["git"]),
         "data": f"{recording.name} ({recording.digest[:12]})",
         "plan file": f"{path.name} ({_sha256(path)[:12]})",
+        **({"noted": "; ".join(notes)} if notes else {}),
     }
 
 

@@ -14,7 +14,7 @@ from drivevlm.build.settings import SettingError
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.run_folder import RecordError, read_manifest, write_atomically
 from drivevlm.report.published import PUBLISHED
-from drivevlm.report.results import branch, number
+from drivevlm.report.results import branch, number, words
 from drivevlm.report.run_blocks import Run, as_json, blocks_of
 from drivevlm.report.run_table import RunTable, as_markdown
 from drivevlm.verbs.finish import commit_words
@@ -34,8 +34,9 @@ def table(
         out: Folder of the files; beside the first run if left out.
     """
     runs = [
-        Run(name, read_results(folder), _commit(folder))
+        Run(name, results, _commit(folder) or _short(words(results, "commit")))
         for folder, name in zip(folders, _names(folders), strict=True)
+        for results in [read_results(folder)]
     ]
     blocks = blocks_of(runs, published=published)
     if published:
