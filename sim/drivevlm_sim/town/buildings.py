@@ -45,11 +45,21 @@ def buildings(
     prepare(land)
     placed = _Placed()
     for street in streets:
+        if street.control is None and not street.connectors:
+            _close_view(street, land, placed, rng)
+    for street in streets:
         run_m = float(rng.uniform(0, 4))
         while run_m < street.length_m - 4:
             taken = _house(street, run_m, land, driven, placed, rng)
             run_m += taken if taken else 6.0
     return tuple(placed.houses)
+
+
+def _close_view(street: Approach, land: BaseGeometry, placed: _Placed, rng: Generator) -> None:
+    """A house across the end of a street that leads out of the town."""
+    near, depth, half = float(rng.uniform(8, 12)), float(rng.uniform(9, 14)), 16.0
+    corners = rectangle(near, near + depth, -half, half)
+    _put_up(Polygon(street.end.apply(corners)), land, placed, rng)
 
 
 class _Placed:
@@ -92,10 +102,16 @@ def _house(
         front = abs(left) + SIDEWALK_M + SETBACK_M
         corners = rectangle(-width / 2, width / 2, front, front + depth) * (1.0, outward)
         polygon = Polygon(at.apply(corners))
-        if land.contains(polygon) and not placed.touch(polygon.buffer(APART_M, quad_segs=1)):
-            shade = float(rng.uniform(0.85, 1.1))
-            red, green, blue = (v * shade for v in WALLS[int(rng.integers(len(WALLS)))])
-            height = float(rng.choice(HEIGHTS_M))
-            placed.add(Building(polygon, height, (red, green, blue)))
+        if _put_up(polygon, land, placed, rng):
             return width + APART_M
     return 0.0
+
+
+def _put_up(polygon: Polygon, land: BaseGeometry, placed: _Placed, rng: Generator) -> bool:
+    """Whether there was room."""
+    if not land.contains(polygon) or placed.touch(polygon.buffer(APART_M, quad_segs=1)):
+        return False
+    shade = float(rng.uniform(0.85, 1.1))
+    red, green, blue = (v * shade for v in WALLS[int(rng.integers(len(WALLS)))])
+    placed.add(Building(polygon, float(rng.choice(HEIGHTS_M)), (red, green, blue)))
+    return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.random import Generator
-from shapely import MultiPolygon, Point, Polygon, prepare
+from shapely import Point, Polygon, prepare
 from shapely.geometry.base import BaseGeometry
 
 from drivevlm.world.pose import Pose2
@@ -52,7 +52,7 @@ def along_streets(
     for street in streets:
         yield from _lamps(street, driven, first_m=float(rng.uniform(8, 14)))
         yield from _trees(street, driven, land, rng)
-    yield from _islands(net.road, rng)
+    yield from _islands(driven, rng)
 
 
 def _sign(kind: str, at: Pose2, street: Approach, driven: BaseGeometry, variant: int = 0) -> Prop:
@@ -94,7 +94,7 @@ def _trees(
         run_m += float(rng.uniform(9, 18))
 
 
-def _islands(road: MultiPolygon, rng: Generator) -> Iterator[Prop]:
+def _islands(road: BaseGeometry, rng: Generator) -> Iterator[Prop]:
     for part in polygons(road):
         for ring in part.interiors:
             island = Polygon(ring)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml import sax
 
@@ -36,8 +36,6 @@ _CONTROLS = {
     "left_before_right": Control.RIGHT_BEFORE_LEFT,
     "dead_end": Control.DEAD_END,
 }
-_WAITING = frozenset("msw=")
-"""SUMO's link states of those who let others go first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +54,8 @@ class NetGeometry:
     Attributes:
         offset_m: Town coordinates are SUMO's plus this.
         size_m: Of the town.
-        states: By connector, SUMO's link state: ``s`` for a stop sign, ``m`` for yielding, ...
+        states: By connector, SUMO's link state: ``s`` and ``w`` for a stop sign, ``m`` where
+            vehicles or walkers go first, ...
         ends: By edge, the junctions at which it begins and ends.
         sidewalks, parking: Strips along edges.
         road, sidewalk: Areas that do not overlap.
@@ -101,7 +100,7 @@ def net_geometry(net_xml: str, *, left_hand: bool) -> NetGeometry:
     reader = _Reader(net, np.array(offset_m))
     lanes, sidewalks, strips = reader.edges()
     connectors, states = reader.connectors()
-    junctions = reader.junctions(connectors, states)
+    junctions = reader.junctions(connectors)
     crossings = reader.crossings()
     parking, bare = _parking(strips)
     road, sidewalk = _areas(
@@ -210,31 +209,37 @@ class _Reader:
         permissive = self._permissive()
         connectors: dict[str, Connector] = {}
         states: dict[str, str] = {}
-        for edge in self._net.getEdges(withInternal=False):
-            for lane in edge.getLanes():
-                for link in lane.getOutgoing():
-                    if not (lane.allows("passenger") and link.getViaLaneID()):
-                        continue
-                    signal, index = str(link.getTLSID() or ""), int(link.getTLLinkIndex())
-                    state = str(link.getState())
-                    waits = (signal, index) in permissive if signal else state in _WAITING
-                    parts = self._parts(link.getViaLaneID())
-                    line = [point for part in parts for point in part.getShape()]
-                    connectors[parts[0].getID()] = Connector(
-                        name=parts[0].getID(),
-                        from_lane=lane.getID(),
-                        to_lane=link.getToLane().getID(),
-                        junction=edge.getToNode().getID(),
-                        centre_m=self._line(line),
-                        width_m=float(parts[0].getWidth()),
-                        turn=_TURNS.get(link.getDirection(), Turn.BACK),
-                        signal=signal,
-                        link=index if signal else -1,
-                        yields=waits,
-                        parts=tuple(part.getID() for part in parts),
-                    )
-                    states[parts[0].getID()] = state
+        for node in self._net.getNodes():
+            links = [one for one in node.getConnections() if self._for_vehicles(one)]
+            for link in links:
+                one = self._connector(node, link)
+                waits = any(other is not link and node.forbids(other, link) for other in links)
+                if one.signal:
+                    waits = waits and (one.signal, one.link) in permissive
+                connectors[one.name] = replace(one, yields=waits)
+                states[one.name] = str(link.getState())
         return connectors, states
+
+    def _for_vehicles(self, link: Any) -> bool:
+        both = (link.getFromLane(), link.getToLane())
+        inside = any(lane.getEdge().getFunction() for lane in both)
+        return bool(link.getViaLaneID()) and not inside and both[0].allows("passenger")
+
+    def _connector(self, node: Any, link: Any) -> Connector:
+        signal = str(link.getTLSID() or "")
+        parts = self._parts(link.getViaLaneID())
+        return Connector(
+            name=parts[0].getID(),
+            from_lane=link.getFromLane().getID(),
+            to_lane=link.getToLane().getID(),
+            junction=node.getID(),
+            centre_m=self._line([point for part in parts for point in part.getShape()]),
+            width_m=float(parts[0].getWidth()),
+            turn=_TURNS.get(link.getDirection(), Turn.BACK),
+            signal=signal,
+            link=int(link.getTLLinkIndex()) if signal else -1,
+            parts=tuple(part.getID() for part in parts),
+        )
 
     def _parts(self, via: str) -> list[Any]:
         parts = []
@@ -255,11 +260,9 @@ class _Reader:
             if letter == "g"
         }
 
-    def junctions(
-        self, connectors: Mapping[str, Connector], states: Mapping[str, str]
-    ) -> dict[str, Junction]:
+    def junctions(self, connectors: Mapping[str, Connector]) -> dict[str, Junction]:
         """Junctions by name; a dead end has no area and is left out."""
-        waiting = {connectors[name].junction for name in connectors if states[name] in "ms"}
+        waiting = {one.junction for one in connectors.values() if one.yields}
         junctions: dict[str, Junction] = {}
         for node in self._net.getNodes():
             shape = node.getShape()

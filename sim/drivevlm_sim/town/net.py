@@ -19,7 +19,7 @@ from drivevlm_sim.town.plan import (
     Plan,
     Spot,
     Street,
-    side_street,
+    by_strokes,
     street_plan,
     with_rules,
 )
@@ -58,7 +58,8 @@ def net_xml(recipe: TownRecipe) -> str:
     with tempfile.TemporaryDirectory(prefix="drivevlm-town-") as scratch:
         folder = Path(scratch)
         if recipe.kind is Kind.RANDOM:
-            plan = with_rules(_random_plan(recipe, folder, rng), recipe, rng)
+            plan = by_strokes(_random_plan(recipe, folder), recipe, rng)
+            plan = with_rules(plan, recipe, rng)
         else:
             plan = street_plan(recipe, rng)
         _write_plain(folder, plan, recipe, rng)
@@ -92,8 +93,8 @@ def _netconvert(folder: Path, plan: Plan, recipe: TownRecipe, rng: Generator) ->
     _tool("netconvert", folder, options)
 
 
-def _random_plan(recipe: TownRecipe, folder: Path, rng: Generator) -> Plan:
-    """Points and streets from ``netgenerate --rand``; half of the streets are main ones."""
+def _random_plan(recipe: TownRecipe, folder: Path) -> Plan:
+    """Points and streets from ``netgenerate --rand``, with a lane each way."""
     block_m = sum(recipe.block_m) / 2
     options = {
         "rand": "true",
@@ -116,11 +117,7 @@ def _random_plan(recipe: TownRecipe, folder: Path, rng: Generator) -> Plan:
     for edge in ElementTree.parse(folder / "random.edg.xml").getroot().iter("edge"):
         a, b = sorted((f"N{edge.attrib['from']}", f"N{edge.attrib['to']}"))
         pairs[a, b] = None
-    streets = []
-    for a, b in sorted(pairs):
-        main = bool(rng.random() < 0.5)
-        lanes, speed = (recipe.lanes, recipe.speed_mps) if main else side_street(recipe)
-        streets.append(Street(a, b, lanes, speed, 5 if main else 2, main=main))
+    streets = (Street(a, b, 1, recipe.speed_mps, 1) for a, b in sorted(pairs))
     return Plan(spots, tuple(streets))
 
 

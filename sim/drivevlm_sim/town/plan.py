@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 
+from drivevlm.world.pose import wrap_rad
 from drivevlm_sim.town.recipe import Kind, Rule, TownRecipe
 
 STUB_M = 75.0
 """Length of the streets that leave a town."""
+STRAIGHT_RAD = 0.7
+"""Two streets that meet are one where it bends by less than this."""
 RING_M = 15.0
 """Radius of a roundabout's middle line."""
 
@@ -94,14 +98,72 @@ def with_rules(plan: Plan, recipe: TownRecipe, rng: Generator) -> Plan:
         signals = 0
     order = [crossroads[k] for k in rng.permutation(len(crossroads))]
     for k, name in enumerate(order):
-        # The last share is drawn in turn, so that a small town has all of them.
+        # Signs take turns, so that a small town has all of them.
         rule = SIGNALS if k < signals else (STOP, YIELD, ALL_WAY)[(k - signals) % 3]
+        if rule in (STOP, YIELD) and not _goes_on(plan, name):
+            rule = ALL_WAY
         spots[name] = replace(spots[name], rule=rule)
     streets = tuple(
         replace(street, parking=bool(rng.random() < recipe.parking and not street.one_way))
         for street in plan.streets
     )
     return Plan(spots, streets, plan.rings)
+
+
+def by_strokes(plan: Plan, recipe: TownRecipe, rng: Generator) -> Plan:
+    """Make streets that go on in a line one street: a main one or not, with its own priority."""
+    first = list(range(len(plan.streets)))
+
+    def root(k: int) -> int:
+        while first[k] != k:
+            k = first[k]
+        return k
+
+    for name in plan.spots:
+        taken: set[int] = set()
+        for _, a, b in _pairs(plan, name):
+            if taken.isdisjoint((a, b)):
+                taken |= {a, b}
+                first[root(a)] = root(b)
+    sizes: dict[int, int] = {}
+    for k in range(len(first)):
+        sizes[root(k)] = sizes.get(root(k), 0) + 1
+    # Longer ones go first; of equal ones, chance decides.
+    shuffled = [sorted(sizes)[k] for k in rng.permutation(len(sizes))]
+    ranks = {k: rank for rank, k in enumerate(sorted(shuffled, key=lambda k: sizes[k]))}
+    streets = []
+    for k, street in enumerate(plan.streets):
+        rank = ranks[root(k)]
+        main = rank >= len(sizes) // 2
+        lanes, speed = (recipe.lanes, recipe.speed_mps) if main else side_street(recipe)
+        streets.append(replace(street, lanes=lanes, speed_mps=speed, priority=2 + rank, main=main))
+    return Plan(plan.spots, tuple(streets), plan.rings)
+
+
+def _pairs(plan: Plan, name: str) -> list[tuple[float, int, int]]:
+    """Streets at a spot that go on as each other: (bend in radians, both), straightest first."""
+    here = np.array(plan.spots[name].xy_m)
+    arms: list[tuple[float, int]] = []
+    for k, street in enumerate(plan.streets):
+        if name in (street.a, street.b):
+            other = street.b if street.a == name else street.a
+            way = np.array(plan.spots[other].xy_m) - here
+            arms.append((float(np.arctan2(way[1], way[0])), k))
+    pairs = [
+        (abs(float(wrap_rad(a - b - np.pi))), k, other)
+        for (a, k), (b, other) in itertools.combinations(arms, 2)
+    ]
+    return sorted(pair for pair in pairs if pair[0] < STRAIGHT_RAD)
+
+
+def _goes_on(plan: Plan, name: str) -> bool:
+    """Whether the street of the highest priority at a spot goes straight on there."""
+    priorities = [s.priority for s in plan.streets if name in (s.a, s.b)]
+    for _, a, b in _pairs(plan, name):
+        both = {plan.streets[a].priority, plan.streets[b].priority}
+        if both == {max(priorities)} and priorities.count(max(priorities)) == 2:
+            return True
+    return False
 
 
 def side_street(recipe: TownRecipe) -> tuple[int, float]:
@@ -119,26 +181,26 @@ def _rows_and_columns(recipe: TownRecipe, rng: Generator) -> tuple[dict[str, Spo
             spots[_name(i, j)] = Spot((round(x, 2), round(y, 2)))
     streets: list[Street] = []
 
-    def street(a: str, b: str, *, main: bool) -> None:
+    def street(a: str, b: str, *, main: bool, priority: int) -> None:
         lanes, speed = (recipe.lanes, recipe.speed_mps) if main else side_street(recipe)
-        streets.append(Street(a, b, lanes, speed, 5 if main else 2, main=main))
+        streets.append(Street(a, b, lanes, speed, priority, main=main))
 
     for j in range(recipe.rows):
         main = recipe.kind is not Kind.ARTERIAL or j == middle
         for i in range(recipe.columns - 1):
-            street(_name(i, j), _name(i + 1, j), main=main)
+            street(_name(i, j), _name(i + 1, j), main=main, priority=5 if main else 3)
         if main:
             for i, side in ((0, -1.0), (recipe.columns - 1, 1.0)):
-                street(_stub(spots, _name(i, j), (side, 0.0)), _name(i, j), main=True)
+                street(_stub(spots, _name(i, j), (side, 0.0)), _name(i, j), main=True, priority=5)
     for i in range(recipe.columns):
         for j in range(recipe.rows - 1):
             # An arterial has side streets that do not go through.
             if recipe.kind is Kind.ARTERIAL and 0 < i < recipe.columns - 1 and rng.random() < 0.3:
                 continue
-            street(_name(i, j), _name(i, j + 1), main=False)
+            street(_name(i, j), _name(i, j + 1), main=False, priority=2)
         for j, side in ((0, -1.0), (recipe.rows - 1, 1.0)):
             if recipe.kind is not Kind.ARTERIAL and i % 2 == 0:
-                street(_stub(spots, _name(i, j), (0.0, side)), _name(i, j), main=False)
+                street(_stub(spots, _name(i, j), (0.0, side)), _name(i, j), main=False, priority=2)
     return spots, streets
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from shapely import LineString, Point, Polygon, prepare
+import shapely
+from shapely import LineString, Polygon, prepare
 from shapely.geometry.base import BaseGeometry
 
 from drivevlm.world.pose import Pose2
@@ -19,7 +20,7 @@ SPACING_M = 1.5
 """Heads on an arm are apart by this at least."""
 CLEAR_M = 0.6
 """From the kerb to whatever stands on the sidewalk."""
-FAR_M = 60.0
+FAR_M, FURTHEST_M = 60.0, 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,17 @@ def masts(
 def beside_road(
     pose: Pose2, *, outward: float, driven: BaseGeometry, clear_m: float = CLEAR_M
 ) -> tuple[float, float]:
-    """How far left of a pose (negative: right) one is first off the road, and where that is not
-    within 14 m, further ahead: (ahead, left) in metres."""
+    """How far ahead and to the left of a pose (negative: right) one is first off the road.
+
+    Ahead is 0 wherever there is a place beside the pose. ``driven`` should be prepared.
+    """
+    lefts = outward * np.arange(0.0, FURTHEST_M, 0.25)
     for ahead in (0.0, 1.5, 3.0, 5.0, 8.0):
-        for step in np.arange(0.0, 14.0, 0.25):
-            left = outward * float(step)
-            x, y = pose.apply(np.array([ahead, left]))
-            if not driven.intersects(Point(x, y).buffer(clear_m, quad_segs=2)):
-                return ahead, left
-    return 0.0, outward * 14.0
+        points = shapely.points(pose.apply(np.column_stack([np.full(len(lefts), ahead), lefts])))
+        free = ~shapely.dwithin(driven, points, clear_m)
+        if free.any():
+            return ahead, float(lefts[np.argmax(free)])
+    return 0.0, outward * FURTHEST_M
 
 
 def _links(street: Approach) -> tuple[Connector | None, Connector]:

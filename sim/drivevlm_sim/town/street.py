@@ -83,7 +83,7 @@ def approaches(net: NetGeometry) -> tuple[Approach, ...]:
                 connectors=links,
                 reverse=by_ends.get((end, begin), ""),
                 junction=end,
-                control=_control(net, end, [net.states[one.name] for one in links]),
+                control=_control(net, end, links),
                 inward=net.inward(),
             )
         )
@@ -113,15 +113,16 @@ def rectangle(x_from: float, x_to: float, y_from: float, y_to: float) -> Floats:
     return np.array([[x_from, y_from], [x_to, y_from], [x_to, y_to], [x_from, y_to]])
 
 
-def _control(net: NetGeometry, junction: str, states: list[str]) -> Control | None:
-    """Of an edge: a main street has a way on for which nobody waits."""
+def _control(net: NetGeometry, junction: str, links: tuple[Connector, ...]) -> Control | None:
+    """Of an edge: on a main street there is a way on for which no vehicle waits."""
     there = net.junctions.get(junction)
-    if there is None or not states:
+    if there is None or not links:
         return None
     if there.control is Control.SIGNALS:
         return Control.SIGNALS
+    states = {net.states[one.name] for one in links}
     if "w" in states:
         return Control.ALL_WAY_STOP
     if "s" in states:
         return Control.PRIORITY
-    return Control.YIELD if set(states) == {"m"} else None
+    return Control.YIELD if all(one.yields for one in links) else None
