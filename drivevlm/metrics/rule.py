@@ -11,7 +11,7 @@ import numpy as np
 
 from drivevlm.metrics.surface import Paths, Surface
 from drivevlm.world.pose import Floats
-from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, Truth
+from drivevlm.world.truth import PAST_STEPS, Truth
 
 # N: clips, T: FUTURE_STEPS, of STEP_S each.
 
@@ -174,8 +174,3 @@ class PlanningRule:
 def never_turns(xy_m: Floats) -> Floats:
     """(N, T) headings of an ego that is drawn as it stands now, whatever its path."""
     return np.zeros(xy_m.shape[:-1])
-
-
-def unknown_path() -> tuple[Floats, Floats]:
-    """A path of which nothing is recorded."""
-    return np.full((FUTURE_STEPS, 2), np.nan), np.full(FUTURE_STEPS, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 
 from drivevlm.metrics.interval import Interval, mean_intervals, too_few_scenes
 from drivevlm.metrics.raster import Bools
-from drivevlm.metrics.rule import DISTANCE, Excused, Figure, PlanningRule
+from drivevlm.metrics.rule import Excused, Figure, PlanningRule
 from drivevlm.metrics.score import COLUMNS, Scores, all_values, columns_of, known_columns
 
 Json = dict[str, object]
@@ -163,8 +163,3 @@ def _step_notes(rule: PlanningRule, scores: Scores) -> list[str]:
             notes.append(f"{rule_words}: {int(steps.sum())} of {total} steps")
     reason = too_few_scenes(scores.scenes)
     return [*notes, reason] if reason else notes
-
-
-def touch_of(rule: PlanningRule, figure: Figure) -> str:
-    """The touch that a figure is of; "" where it is a distance."""
-    return "" if figure.of == DISTANCE else figure.of
