@@ -18,6 +18,16 @@ from drivevlm_sim.tokens import token
 Row = dict[str, Any]
 
 
+def sample_token(version: str, scene: str, stamp_us: int) -> str:
+    """The token of a keyframe."""
+    return token(version, scene, "sample", stamp_us)
+
+
+def instance_token(version: str, scene: str, instance: str) -> str:
+    """The token of an object by its name within its scene."""
+    return token(version, scene, "instance", instance)
+
+
 class SceneRows:
     """The table rows of one scene, linked when it ends."""
 
@@ -39,7 +49,7 @@ class SceneRows:
         """Write the sensor files of a keyframe and keep its rows."""
         if self._samples and self._samples[-1]["timestamp"] >= keyframe.stamp_us:
             raise ValueError(f"{self._head.name}: keyframe {keyframe.stamp_us} comes out of order")
-        sample = self._token("sample", keyframe.stamp_us)
+        sample = sample_token(*self._names, keyframe.stamp_us)
         row = {"token": sample, "timestamp": keyframe.stamp_us}
         self._samples.append({**row, "scene_token": self._token("scene")})
         for shot in keyframe.shots:
@@ -112,7 +122,7 @@ class SceneRows:
             {
                 "token": token(sample, "annotation", name),
                 "sample_token": sample,
-                "instance_token": self._token("instance", name),
+                "instance_token": instance_token(*self._names, name),
                 "visibility_token": str(annotation.visibility),
                 "attribute_tokens": attributes,
                 "translation": [float(v) for v in annotation.center_global_m],
@@ -180,7 +190,7 @@ class SceneRows:
     def _instances(self) -> list[Row]:
         return [
             {
-                "token": self._token("instance", name),
+                "token": instance_token(*self._names, name),
                 "category_token": token("category", self._categories[name]),
                 "nbr_annotations": len(rows),
                 "first_annotation_token": rows[0]["token"],

@@ -81,6 +81,10 @@ class NuScenesWriter:
         self._scenes.add(head.name)
         self._logs[head.location].append(scene.log)
 
+    def beside_tables(self, name: str) -> Path:
+        """Where a further file of the version folder is to be written, before ``finish``."""
+        return self._growing / name
+
     def finish(self, splits: Mapping[str, tuple[str, ...]]) -> Path:
         """Close the tables and show the version folder; returns it.
 

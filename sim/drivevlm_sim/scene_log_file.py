@@ -83,7 +83,19 @@ def read_scene_log(path: Path) -> SceneLog:
         WorldError: The file is no scene log, or one of another version.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        return scene_log_of(path.read_bytes(), str(path))
+    except OSError as error:
+        raise WorldError(f"{path}: cannot be read ({error})") from error
+
+
+def scene_log_of(data: bytes, path: str) -> SceneLog:
+    """The log of a scene from the bytes of its file, which errors call ``path``.
+
+    Raises:
+        WorldError: They are no scene log, or one of another version.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             head = json.loads(archive.read(_HEAD))
             if head["version"] != VERSION:
                 raise WorldError(
@@ -92,8 +104,6 @@ def read_scene_log(path: Path) -> SceneLog:
                 )
             arrays = _Arrays(archive)
             return _log(head, arrays)
-    except OSError as error:
-        raise WorldError(f"{path}: cannot be read ({error})") from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError) as error:
         raise WorldError(f"{path}: no scene log, or a damaged one ({error})") from error
 

@@ -1,0 +1,1 @@
+"""Whole data roots: recipes, jobs, parts on disk, and the nuScenes folder made of them."""
