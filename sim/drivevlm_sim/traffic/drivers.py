@@ -20,6 +20,8 @@ ACTION_S = 0.8
 STEADY_S = 0.1
 """How often other drivers decide; they are never the ego."""
 VEHICLES = (Body.SEDAN, Body.SUV, Body.VAN, Body.TRUCK, Body.BUS, Body.MOTORCYCLE, Body.BICYCLE)
+GHOST_TYPE = "ghost"
+"""A short vehicle that makes drivers see what SUMO hides from them; no picture shows it."""
 _WALKER = "pedestrian_0"
 _SPEED_FACTOR = {
     Body.BICYCLE: "normc(0.95,0.10,0.7,1.2)",
@@ -34,12 +36,16 @@ def body_of(type_name: str) -> Body:
 
 
 def types_xml(rng: Random, bodies: Sequence[Body] = VEHICLES) -> list[str]:
-    """Lines of a routes file: ``DRIVERS`` types a body, e.g. ``sedan_3``, and one of walkers."""
+    """Lines of a routes file: ``DRIVERS`` types a body, one of walkers, and a ghost."""
     lines = [_type_xml(body, number, rng) for body in bodies for number in range(DRIVERS)]
     size = SIZES[Body.PEDESTRIAN]
     lines.append(
         f'<vType id="{_WALKER}" vClass="{size.sumo_class}" width="{size.width_m}" '
         f'speedFactor="{_SPEED_FACTOR[Body.PEDESTRIAN]}"/>'
+    )
+    lines.append(
+        f'<vType id="{GHOST_TYPE}" vClass="passenger" length="0.6" width="0.6" minGap="0.5" '
+        'accel="1" decel="3" insertionChecks="none"/>'
     )
     return lines
 

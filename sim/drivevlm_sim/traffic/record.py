@@ -63,6 +63,7 @@ class Recording:
 
     Attributes:
         town: Its town's name.
+        left_hand: Whether one drives on the left.
         roads: Its town's net.
         seed: Of the run.
         steps: S; the first is the one after the simulation's first step.
@@ -72,6 +73,7 @@ class Recording:
     """
 
     town: str
+    left_hand: bool
     roads: Roads
     seed: int
     steps: int
@@ -151,6 +153,7 @@ def recording(
     kept = snapshots[:steps]
     return Recording(
         town=town.name,
+        left_hand=town.left_hand,
         roads=roads,
         seed=seed,
         steps=steps,
