@@ -149,6 +149,16 @@ def test_what_does_not_compare_is_refused_in_one_line(runs, capsys, tmp_path):
     assert run(["compare", runs / "cv"], capsys)[0] == 2
 
 
+def test_a_protocol_of_one_run_alone_is_named_and_left_out(runs, capsys, tmp_path):
+    words = [*flat_words("protocol=[vad,stp3]", "planner=[stop]", "page.clips=0")]
+    assert run(["eval", *words, f"out={tmp_path}/more"], capsys)[0] == 0
+    out = f"out={tmp_path}/c"
+    code, said, err = run(["compare", runs / "cv", tmp_path / "more", out], capsys)
+    assert (code, err) == (0, "")
+    assert f"{tmp_path}/more alone was scored by stp3: left out" in said
+    assert list(told(tmp_path / "c")["protocols"]) == ["vad"]
+
+
 def test_other_roads_under_the_same_names_are_refused(runs, capsys, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(flat_root(), root)

@@ -64,7 +64,7 @@ def test_a_row_that_learned_says_from_how_much():
     taught = {"train_data": {"name": "nuscenes v1.0-mini"}, "train_clips": 32, "train_scenes": 1}
     planners = {"ego_mlp": {"label": "ego_mlp", "learned_from": taught, "protocols": {}}}
     said = " ".join(remarks({**results(), "planners": planners}))
-    assert "ego_mlp learned from 32 clips of 1 other scenes of nuscenes v1.0-mini" in said
+    assert "ego_mlp learned from 32 clips of 1 other scene of nuscenes v1.0-mini" in said
 
 
 def test_a_run_that_scores_no_plan_says_so_and_nothing_of_strict_and_lenient():

@@ -221,7 +221,8 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
         if taught:
             clips, scenes = (shown(number(taught, f"train_{k}"), 0) for k in ("clips", "scenes"))
             data = words(taught, "train_data", "name")
-            lines.append(f"{name} learned from {clips} clips of {scenes} other scenes of {data}")
+            others = f"{scenes} other scene{'s' * (scenes != '1')}"
+            lines.append(f"{name} learned from {clips} clips of {others} of {data}")
     if any(_scored(results)):
         fallback = words(results, "fallback") or "stop"
         lines.append(

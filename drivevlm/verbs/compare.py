@@ -36,6 +36,11 @@ def compare(
     other = Side.of(*b, settings, 1, console.print)
     scenes = _common_scenes(one, other)
     protocols = _protocols(one, other)
+    for side in (one, other):
+        lone = [p.name for p in side.parts.protocols() if p not in protocols]
+        if lone:
+            words = f"{side.folder} alone was scored by {', '.join(lone)}: left out"
+            console.print(words, markup=False, soft_wrap=True)
     _check_fallback(one, other)
     name = "-".join(["compare", one.folder.resolve().name, *settings.planner])
     out = Path(settings.out) if settings.out else other.folder / name
