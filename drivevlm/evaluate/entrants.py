@@ -21,7 +21,7 @@ from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
 from drivevlm.world.plan import Plan
 from drivevlm.world.sets import FailureKind
-from drivevlm.world.truth import FUTURE_STEPS
+from drivevlm.world.truth import FUTURE_STEPS, Truth
 
 # N: clips, T: FUTURE_STEPS.
 
@@ -37,6 +37,9 @@ class Entrant(Protocol):
 
     def scores(self, protocol: PlanningProtocol, cases: Cases) -> Scores:
         """Of those counted clips on which the entrant decided."""
+
+    def axle_plan(self, token: str, truth: Truth | None) -> Plan | None:
+        """The plan on a clip as the path of the rear axle; None where the answer failed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +81,10 @@ class Decided:
         stack = PlanStack(self.plans.xy_ego_m[rows], self.plans.yaw_ego_rad[rows])
         return protocol.judge_paths(mine, protocol.paths(mine, stack), answered=self.answered[rows])
 
+    def axle_plan(self, token: str, truth: Truth | None) -> Plan | None:
+        """As it was decided."""
+        return self.decisions[token].plan
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filed:
@@ -107,6 +114,16 @@ class Filed:
             mounts=cases.mounts,
         )
         return protocol.judge_paths(cases, paths, answered=answered)
+
+    def axle_plan(self, token: str, truth: Truth | None) -> Plan | None:
+        """Moved from the lidar where it is the lidar's, as far as that can be told."""
+        plan = self.decisions[token].plan
+        mount = None if truth is None else truth.now.ego_from_lidar
+        if plan is None or self.file.point != "lidar" or mount is None:
+            return plan
+        mounts = Mounts.of([mount])
+        path = self.paths([token], axes=Axes.EGO, point="rear_axle", mounts=mounts)
+        return Plan(path.xy_m[0], yaw_ego_rad=path.yaw_rad[0])
 
     def paths(
         self, tokens: Sequence[str], *, axes: Axes, point: Point, mounts: Mounts | None

@@ -12,8 +12,10 @@ import numpy as np
 from drivevlm.data.recording import Recording, SceneClips
 from drivevlm.evaluate.detections import detection
 from drivevlm.evaluate.entrants import Decided, Entrant, Fallback
+from drivevlm.evaluate.eyes import reasons, twins
 from drivevlm.evaluate.prepared import Prepared, Progress, prepared
 from drivevlm.metrics.consistency import consistency
+from drivevlm.metrics.explain import figure_words, is_distance
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.score import Scores, clip_values, columns_of, known_columns
@@ -128,7 +130,12 @@ def score_entrants(
             for p, earned in scored
             if made
         }
-        by_planner[name] = {"protocols": summaries, **answers(recording, entrant.decisions)}
+        by_planner[name] = {
+            "protocols": summaries,
+            **answers(recording, entrant.decisions),
+            "twins": twins(recording, entrant.decisions, entrant.axle_plan, seed=seed),
+            "reasons": reasons(recording, entrant.decisions, seed=seed),
+        }
         progress("scoring", number, len(entrants))
     main = next(iter(entrants.values())).decisions
     decided = {token for entrant in entrants.values() for token in entrant.decisions}
@@ -159,8 +166,7 @@ def _shown(protocol: PlanningProtocol, scores: Scores, token: str) -> dict[str, 
     row = scores.only(np.array([token == other for other in scores.tokens], dtype=np.bool_))
     shown: dict[str, float | None] = {}
     for figure in protocol.rule.figures:
-        unit = " (m)" if figure.name.endswith("_m") else ""
-        words = "L2" if figure.name == "l2_m" else figure.name.removesuffix("_m").replace("_", " ")
+        words, unit = figure_words(figure.name), " (m)" if is_distance(figure.name) else ""
         values = clip_values(row, figure)[0] if len(row) else None
         known = known_columns(row, figure)
         for k, column in enumerate(columns_of(figure)):

@@ -21,11 +21,10 @@ from drivevlm.data.recording import Recording
 from drivevlm.evaluate.entrants import Decided, Entrant, Filed
 from drivevlm.evaluate.prepared import Progress, prepared
 from drivevlm.evaluate.score_run import RunScores, score_entrants
-from drivevlm.metrics.body_point import Mounts, in_axes
+from drivevlm.metrics.body_point import in_axes
 from drivevlm.metrics.cases import Cases
 from drivevlm.metrics.frame_suspicion import frame_suspicion
 from drivevlm.metrics.planning import PlanningProtocol
-from drivevlm.metrics.rule import Axes
 from drivevlm.planner import Planner
 from drivevlm.record.manifest import git_state, manifest
 from drivevlm.record.plan_file import PlanFile, matched, read_plan_file
@@ -36,7 +35,6 @@ from drivevlm.report.view import ClipView
 from drivevlm.verbs.finish import commit_words, data_of
 from drivevlm.verbs.progress import bars
 from drivevlm.world.decision import Decision
-from drivevlm.world.plan import Plan
 from drivevlm.world.truth import Truth
 
 ROW = "plans"
@@ -244,10 +242,5 @@ def _views(
 
 def _seen(filed: Filed, token: str, truth: Truth | None) -> Decision:
     """The file's plan as the path of the rear axle, where that can be told."""
-    decision = filed.decisions[token]
-    mount = None if truth is None else truth.now.ego_from_lidar
-    if decision.plan is None or filed.file.point != "lidar" or mount is None:
-        return decision
-    mounts = Mounts.of([mount])
-    path = filed.paths([token], axes=Axes.EGO, point="rear_axle", mounts=mounts)
-    return Decision(plan=Plan(path.xy_m[0], yaw_ego_rad=path.yaw_rad[0]))
+    plan = filed.axle_plan(token, truth)
+    return filed.decisions[token] if plan is None else Decision(plan=plan)
