@@ -74,6 +74,14 @@ def test_every_clip_is_decided_once_and_scenes_keep_their_memory_apart(tmp_path)
         assert record.decision.plan.xy_ego_m[0, 0] == int(token.split("-")[1])
 
 
+def test_a_clips_numbers_are_called_as_the_tables_call_them(tmp_path):
+    records = planned(tmp_path, [Counting()])
+    scores = scored(records, "counting", protocols=("lightemma", "exact"))
+    (numbers,) = scores.numbers(scores.tokens[0]).values()
+    for name in ("lightemma ADE 3s (m)", "exact L2 at avg (m)", "exact off drivable 3s"):
+        assert name in numbers
+
+
 @pytest.mark.parametrize("stop_after", [1, 5, 8, 9, 23])
 def test_a_broken_run_goes_on_with_its_memory_and_ends_the_same(tmp_path, stop_after):
     with pytest.raises(KeyboardInterrupt):

@@ -243,7 +243,7 @@ def test_without_a_map_collisions_are_judged_and_the_boundary_is_not():
     assert score.strict.n == 1
     assert score.strict.figures["collision"]["3s"].mean == 1.0
     assert all(value.mean is None for value in score.strict.figures["ccr"].values())
-    assert "ccr: judged in 0 of 1 clips" in score.notes
+    assert "CCR: judged in 0 of 1 clips" in score.notes
 
 
 def test_a_clip_without_a_map_does_not_thin_out_the_others():
@@ -252,7 +252,7 @@ def test_a_clip_without_a_map_does_not_thin_out_the_others():
     cases = PROTOCOL.prepare([ahead, replace(road(speed_mps=0.0), token="no map")])
     score = PROTOCOL.summarise(PROTOCOL.judge(cases, [straight(4.0)] * 2))
     assert score.strict.figures["ccr"]["3s"].mean == 1.0
-    assert "ccr: judged in 1 of 2 clips" in score.notes
+    assert "CCR: judged in 1 of 2 clips" in score.notes
 
 
 def test_a_map_without_roads_in_it_is_no_map():

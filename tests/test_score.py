@@ -14,6 +14,7 @@ from flat_world import flat_words
 from tiny_tables import write_tables
 
 from drivevlm.app import main
+from drivevlm.metrics.explain import figure_words
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.plan_file import write_plan_file
 from drivevlm.record.run_folder import read_records
@@ -123,7 +124,7 @@ def test_without_a_map_its_figures_are_none_and_the_others_stand(tmp_path):
     for name, figure in (("bevplanner", "ccr"), ("omnidrive", "off_drivable")):
         assert set(scores[name][figure].values()) == {None}
         assert scores[name]["collision"]["3s"] is not None
-        words = figure.replace("_", " ")
+        words = figure_words(figure)
         assert any(f"{words}: judged in 0 of" in note for note in scores[name]["notes"])
     assert set(scores["exact"]["off_drivable"].values()) == {None}
 

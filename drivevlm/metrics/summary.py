@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drivevlm.metrics.explain import figure_words
 from drivevlm.metrics.interval import Interval, mean_intervals, too_few_scenes
 from drivevlm.metrics.raster import Bools
 from drivevlm.metrics.rule import Excused, Figure, PlanningRule
@@ -151,8 +152,7 @@ def _step_notes(rule: PlanningRule, scores: Scores) -> list[str]:
         )
     for touch in rule.touches:
         touched = scores.touched[touch.name]
-        words = next((f.name for f in rule.figures if f.of == touch.name), touch.name)
-        words = words.replace("_", " ")
+        words = figure_words(next((f.name for f in rule.figures if f.of == touch.name), touch.name))
         judged = int(touched.judged.sum())
         if judged < len(scores):
             notes.append(f"{words}: judged in {judged} of {len(scores)} clips")
