@@ -16,7 +16,6 @@ from drivevlm.evaluate.eyes import reasons, twins
 from drivevlm.evaluate.prepared import Prepared, Progress, prepared
 from drivevlm.metrics.consistency import consistency
 from drivevlm.metrics.explain import figure_words, is_distance
-from drivevlm.metrics.explain import figure_words, is_distance
 from drivevlm.metrics.failures import failure_counts
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.score import Scores, clip_values, columns_of, known_columns
