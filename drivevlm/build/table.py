@@ -16,6 +16,7 @@ from drivevlm.build.settings import SettingError, plain, settings_from
 from drivevlm.data.frames import FramesConfig, FramesRecording
 from drivevlm.data.nuscenes.config import NuScenesConfig
 from drivevlm.data.nuscenes.recording import NuScenesRecording
+from drivevlm.data.packed import PackedConfig, PackedRecording
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.config import CODECS
 from drivevlm.dialogue.dialogue import PromptConfig
@@ -103,6 +104,11 @@ def open_frames(config: FramesConfig, say: Say) -> Recording:
     return FramesRecording(config)
 
 
+def open_packed(config: PackedConfig, say: Say) -> Recording:
+    """A folder that ``drivevlm pack`` wrote."""
+    return PackedRecording(config)
+
+
 @dataclass(frozen=True, slots=True)
 class UntrainedConfig:
     """The embedded model, untrained: it shows that the whole path works.
@@ -168,6 +174,7 @@ DATA: dict[str, Entry] = {
     "demo": Entry(DemoConfig, open_demo),
     "nuscenes": Entry(NuScenesConfig, open_nuscenes),
     "frames": Entry(FramesConfig, open_frames),
+    "packed": Entry(PackedConfig, open_packed),
 }
 MODELS: dict[str, Entry] = {
     "untrained": Entry(UntrainedConfig, open_untrained),

@@ -20,6 +20,7 @@ from drivevlm.build.table import Chosen
 from drivevlm.data.recording import DataError
 from drivevlm.dialogue.blocks import Block
 from drivevlm.dialogue.words import PromptError
+from drivevlm.evaluate.pack import PackError
 from drivevlm.evaluate.plan_run import plan_run
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.record.manifest import manifest
@@ -36,24 +37,29 @@ from drivevlm.report.prompt_view import BlockTable, PromptView, write_images
 from drivevlm.verbs.compare import compare
 from drivevlm.verbs.compare_side import CompareSettings
 from drivevlm.verbs.finish import commit_words, finish, source_words
+from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
 from drivevlm.verbs.score import score
+from drivevlm.verbs.stats import stats
 from drivevlm.verbs.table import table
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
 from drivevlm_sim.made_once import WorldError
 
 __all__ = [
+    "SHARD_MB",
     "USER_ERRORS",
     "CompareSettings",
     "compare",
     "evaluate",
     "merge",
+    "pack_data",
     "protocols",
     "report",
     "score",
     "show_prompt",
+    "stats",
     "table",
 ]
 
@@ -65,6 +71,7 @@ USER_ERRORS = (
     RecordError,
     WorldError,
     FrameError,
+    PackError,
 )
 """Errors of the user's world: they end in one line."""
 

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,13 @@ class Camera:
         return pixels, ahead
 
 
+class Stored(Protocol):
+    """An encoded image that lies somewhere: a path, or a place within a larger file."""
+
+    def read_bytes(self) -> bytes:
+        """The original bytes. Raises OSError where they cannot be read."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One encoded image (JPEG or PNG), read on first use.
@@ -69,14 +77,14 @@ class Frame:
     Attributes:
         stamp_us: When the image was taken.
         size_px: Declared width and height.
-        source: The file, or its bytes.
+        source: Where it lies, or its bytes.
         now_from_then: The ego frame at ``stamp_us`` seen from the ego frame of decision time;
             None where poses are unknown.
     """
 
     stamp_us: int
     size_px: tuple[int, int]
-    source: Path | bytes
+    source: Path | Stored | bytes
     now_from_then: Pose3 | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -104,7 +112,7 @@ class Frame:
 
     def decode(self) -> NDArray[np.uint8]:
         """(H, W, 3) RGB. Raises FrameError where missing, truncated or of another size."""
-        where = self.source if isinstance(self.source, Path) else "an image in memory"
+        where = "an image in memory" if isinstance(self.source, bytes) else self.source
         try:
             with Image.open(io.BytesIO(self.encoded)) as image:
                 rgb = np.asarray(image.convert("RGB"))
