@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Every extra but [ros], which needs a sourced ROS 2.
-EXTRAS := dev,train
+EXTRAS := dev,train,sim
 
 .PHONY: demo test test-all lint bench clean help
 
