@@ -129,6 +129,7 @@ NO_DATA_NEEDED = [
     (["evaluate"], "did you mean eval"),
     (["eval", "oops"], "expected key=value, got 'oops'"),
     (["eval", "data.rot=x"], "data.rot is no setting"),
+    (["eval", "protocol=vad,uniad"], "lists are written protocol=[vad,uniad]"),
     (["eval", "hydra.run.dir=x"], "hydra.run.dir=x is no setting"),
     (["eval", "data=nuscene"], "did you mean nuscenes"),
     (["eval", "prompt=plan_onyl"], "did you mean plan_only"),

@@ -146,7 +146,12 @@ def test_a_bad_file_ends_in_one_clear_line(content: str, said: str, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("planner=[vlm,stop]", "vlm is not scored"), ("fallback=ctrv", "as a stop")]
+    ("word", "said"),
+    [
+        ("planner=[vlm,stop]", "vlm is not scored"),
+        ("fallback=ctrv", "as a stop"),
+        ("protocol=[]", "no protocol is left"),
+    ],
 )
 def test_what_only_an_evaluation_can_be_told_is_refused(
     word: str, said: str, plans: Path, tmp_path, capsys

@@ -131,7 +131,8 @@ def _no_such_key(error: Exception, overrides: Words) -> str:
     text = " ".join(str(error).split())
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
-        return text
+        listed = re.search(r"Ambiguous value for argument '([^=]+)=([^']+)'", text)
+        return f"{listed[1]}: lists are written {listed[1]}=[{listed[2]}]" if listed else text
     groups = [word for word in overrides if word.split("=")[0] in GROUPS]
     known = list(_keys(compose("settings", overrides=groups)))
     return f"{found[1]} is no setting{nearest(found[1], known)}: see drivevlm eval --help"

@@ -111,6 +111,8 @@ def _check(chosen: Chosen) -> None:
         raise SettingError(
             "planner: vlm is not scored beside a plan file: drivevlm eval plans with a model"
         )
+    if not chosen.settings.protocol:
+        raise SettingError("protocol=[]: no protocol is left to score the plans by")
     if chosen.settings.fallback != FALLBACK:
         raise SettingError(
             f"fallback={chosen.settings.fallback}: a plan that is null or missing in a plan file "
