@@ -42,6 +42,14 @@ def _score(words: list[str]) -> int:
     return 0
 
 
+def _stats(words: list[str]) -> int:
+    given = {word.partition("=")[0] for word in words}
+    defaults = [word for key, word in STATS_DEFAULTS.items() if key not in given]
+    values, groups = composed([*defaults, *words])
+    print(verbs.stats(values, groups, Console()))
+    return 0
+
+
 def _protocols(words: list[str]) -> int:
     verbs.protocols(words, Console())
     return 0
@@ -130,6 +138,11 @@ SCORE_DEFAULTS = {
 }
 """What ``score`` does unless told otherwise: every protocol, and the rows that belong beside."""
 
+STATS_DEFAULTS = {
+    "protocol": "protocol=[exact]",
+    "planner": "planner=[constant_velocity,ctrv,ctra,ego_mlp,stop]",
+}
+
 VERBS = {
     "eval": Verb(
         "plan a recording in open loop, score it, write a table and a page",
@@ -151,6 +164,14 @@ VERBS = {
         ),
         _score,
         defaults=tuple(SCORE_DEFAULTS.values()),
+    ),
+    "stats": Verb(
+        "what a recording holds: distributions, baselines by kind of clip, a contact sheet",
+        (
+            "drivevlm stats",
+            "drivevlm stats data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini",
+        ),
+        _stats,
     ),
     "protocols": Verb(
         "what each protocol counts and how; one of them with its quirks",

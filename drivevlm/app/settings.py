@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from drivevlm.build.assets import asset_folder
+from drivevlm.build.make_settings import make_defaults
 from drivevlm.build.settings import SettingError, plain, settings_from
 from drivevlm.build.table import Settings, group_defaults
 from drivevlm.record.run_folder import RecordError, read_manifest
@@ -25,7 +27,26 @@ T = TypeVar("T")
 GROUPS = ("data", "vlm", "prompt")
 
 
-def composed(overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A file of ``configs/`` from which settings are composed.
+
+    Attributes:
+        name: Of the file.
+        groups: That it chooses from.
+        verb: Whose help shows its settings.
+    """
+
+    name: str = "settings"
+    groups: tuple[str, ...] = GROUPS
+    verb: str = "eval"
+
+
+EVAL = Root()
+SIM_MAKE = Root("sim_make", ("world",), "sim make")
+
+
+def composed(overrides: Words, root: Root = EVAL) -> tuple[dict[str, Any], dict[str, str]]:
     """The resolved settings as plain values, and which member of each group was chosen.
 
     Raises SettingError for a key or a choice that does not exist, with the nearest that does.
@@ -35,20 +56,22 @@ def composed(overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
         raise SettingError(f"expected key=value, got {wrong[0]!r}")
     foreign = [word for word in overrides if word.startswith(("hydra.", "hydra/", "+", "~"))]
     if foreign:
-        raise SettingError(f"{foreign[0]} is no setting of drivevlm: see drivevlm eval --help")
+        raise SettingError(
+            f"{foreign[0]} is no setting of drivevlm: see drivevlm {root.verb} --help"
+        )
     with initialize_config_dir(str(asset_folder("configs")), version_base="1.3"):
         _register()
         try:
-            config = compose("settings", overrides=list(overrides), return_hydra_config=True)
+            config = compose(root.name, overrides=list(overrides), return_hydra_config=True)
             chosen = dict(config.hydra.runtime.choices)
         except MissingConfigException as error:
             raise SettingError(_no_such_choice(error)) from None
         except (HydraException, OmegaConfBaseException) as error:
-            raise SettingError(_no_such_key(error, overrides)) from None
+            raise SettingError(_no_such_key(error, overrides, root)) from None
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     values = OmegaConf.to_container(own, resolve=True)
     assert isinstance(values, dict)  # a composed configuration is a mapping
-    return {str(key): value for key, value in values.items()}, {g: chosen[g] for g in GROUPS}
+    return {str(key): value for key, value in values.items()}, {g: chosen[g] for g in root.groups}
 
 
 def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
@@ -109,15 +132,17 @@ def _register() -> None:
     store = ConfigStore.instance()
     for group, members in group_defaults().items():
         for name, defaults in members.items():
-            name = name if group != "prompt" else "prompt_defaults"
+            # Where a group has files only, they begin with the defaults of its dataclass.
+            name = f"{group}_defaults" if name == group else name
             store.store(group=group, name=name, node=defaults, provider="drivevlm")
     store.store(name="root_defaults", node=plain(Settings()), provider="drivevlm")
+    store.store(name="make_defaults", node=make_defaults(), provider="drivevlm")
 
 
 def members(group: str) -> list[str]:
     """Names in a group: from the table, and from its YAML files."""
     files = asset_folder("configs").glob(f"{group}/*.yaml")
-    table = [] if group == "prompt" else list(group_defaults()[group])
+    table = [name for name in group_defaults()[group] if name != group]
     return sorted({*table, *(file.stem for file in files)})
 
 
@@ -127,15 +152,15 @@ def _no_such_choice(error: MissingConfigException) -> str:
     return f"{group}={name} does not exist{nearest(name, known)}: there are {', '.join(known)}"
 
 
-def _no_such_key(error: Exception, overrides: Words) -> str:
+def _no_such_key(error: Exception, overrides: Words, root: Root) -> str:
     text = " ".join(str(error).split())
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
         listed = re.search(r"Ambiguous value for argument '([^=]+)=([^']+)'", text)
         return f"{listed[1]}: lists are written {listed[1]}=[{listed[2]}]" if listed else text
-    groups = [word for word in overrides if word.split("=")[0] in GROUPS]
-    known = list(_keys(compose("settings", overrides=groups)))
-    return f"{found[1]} is no setting{nearest(found[1], known)}: see drivevlm eval --help"
+    groups = [word for word in overrides if word.split("=")[0] in root.groups]
+    known = list(_keys(compose(root.name, overrides=groups)))
+    return f"{found[1]} is no setting{nearest(found[1], known)}: see drivevlm {root.verb} --help"
 
 
 def nearest(word: str, known: Words) -> str:

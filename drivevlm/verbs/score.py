@@ -55,7 +55,7 @@ def score(
     file = read_plan_file(path)
     parts = Parts.of(chosen, console.print)
     recording, protocols = parts.recording, parts.protocols()
-    out = _folder(Path(chosen.settings.out or f"scores/{path.stem}"))
+    out = folder(Path(chosen.settings.out or f"scores/{path.stem}"))
     scenes = parts.shard.of(recording.scenes())
     tokens = [token for scene in scenes for token in scene.tokens]
     notes = list(matched(file, tokens).notes)
@@ -71,7 +71,7 @@ def score(
             raise RecordError(f"{recording.name} has no poses to score plans with")
         notes += suspicion(file, next(iter(ready.cases.values())), protocols[0])
         filed = Filed.of(file, tokens)
-        rows = _decided(parts.planners(None), recording, tokens, report)
+        rows = decided(parts.planners(None), recording, tokens, report)
         fallback = parts.fallback()
         entrants: dict[str, Entrant] = {
             ROW: filed,
@@ -86,7 +86,8 @@ def score(
             seed=chosen.settings.run.seed,
             progress=report,
         )
-    results = _results(path, parts, scores, notes)
+    told = {"name": path.name, "sha256": _sha256(path), "notes": notes}
+    results = results_of_rows(parts, scores, told)
     _write(out, results, scores, notes)
     for note in notes:
         console.print(f"{path}: {note}", markup=False, soft_wrap=True)
@@ -120,7 +121,7 @@ def _check(chosen: Chosen) -> None:
         )
 
 
-def _folder(out: Path) -> Path:
+def folder(out: Path) -> Path:
     """The folder, made where it is not there. A run's folder is not written over."""
     if (out / "run.json").exists():
         raise RecordError(f"{out} is the folder of a run: choose another out=")
@@ -143,7 +144,7 @@ def suspicion(file: PlanFile, cases: Cases, protocol: PlanningProtocol) -> list[
     return [warning] if warning else []
 
 
-def _decided(
+def decided(
     planners: list[Planner], recording: Recording, tokens: list[str], progress: Progress
 ) -> dict[str, dict[str, Decision]]:
     """What the rows beside the file's plan: none of them remembers anything.
@@ -160,11 +161,13 @@ def _decided(
     return decisions
 
 
-def _results(path: Path, parts: Parts, scores: RunScores, notes: Sequence[str]) -> dict[str, Any]:
-    """The object of results.json, of the form of an evaluation's."""
+def results_of_rows(
+    parts: Parts, scores: RunScores, plan_file: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The object of results.json, of the form of an evaluation's, of rows that asked no model."""
     planners = {
         name: {
-            "label": path.name if name == ROW else name,
+            "label": plan_file["name"] if plan_file is not None and name == ROW else name,
             "untrained": False,
             "model": None,
             "learned_from": parts.ego_mlp.recipe if parts.ego_mlp and name == "ego_mlp" else None,
@@ -177,15 +180,11 @@ def _results(path: Path, parts: Parts, scores: RunScores, notes: Sequence[str]) 
         "synthetic": parts.recording.synthetic,
         "data": data_of(parts.recording, scores),
         "leaks": [],
-        "plan_file": {"name": path.name, "sha256": _sha256(path), "notes": list(notes)},
-        "commit": _commit(),
+        **({} if plan_file is None else {"plan_file": dict(plan_file)}),
+        "commit": commit_words(git_state(Path(__file__).parent)),
         "fallback": FALLBACK,
         "planners": planners,
     }
-
-
-def _commit() -> str:
-    return commit_words(git_state(Path(__file__).parent))
 
 
 def _sha256(path: Path) -> str:
