@@ -1,0 +1,132 @@
+"""All that is labelled of one keyframe of a scene's log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from drivevlm.world.clip import RouteCommand
+from drivevlm.world.scene_labels import (
+    LeadLabel,
+    RelationLabel,
+    SceneLabels,
+    SignalLabel,
+    TestedCause,
+)
+from drivevlm.world.sets import Command, LaneRelation, Provenance, Signal
+from drivevlm_sim.bodies import SIZES
+from drivevlm_sim.labels.decide import Cause, Reason, decided
+from drivevlm_sim.labels.say import sentences, summary
+from drivevlm_sim.scene_log import SceneLog, Track
+
+CLOSING_MPS = 0.1
+LONGEST_TTC_S = 60.0
+_SIGNALS = {"g": Signal.GREEN, "y": Signal.AMBER, "u": Signal.AMBER}
+
+
+def labels_of(
+    log: SceneLog,
+    step: int,
+    *,
+    seen: Collection[str],
+    signal_seen: bool,
+    paraphrases: int = 0,
+    tested: tuple[TestedCause, ...] = (),
+) -> SceneLabels:
+    """The reasons at a step.
+
+    Args:
+        log: The scene.
+        step: Of the keyframe.
+        seen: Tracks that some camera showed within the last 2 s.
+        signal_seen: Whether it showed the ego's own light.
+        paraphrases: Which set of words; see ``say.SETS``.
+        tested: What was taken away to see what the ego does without it.
+    """
+    reason = decided(log, step)
+    return SceneLabels(
+        signal=_signal(log, step, visible=signal_seen),
+        lead=_lead(log, step, seen),
+        meta=reason.meta,
+        tested=tested,
+        relations=_relations(log, step, reason, seen),
+        summary=summary(log, step),
+        route=_route(log, step),
+        sentences=_told(log, reason, seen, signal_seen, paraphrases),
+        paraphrases=paraphrases,
+    )
+
+
+def _told(
+    log: SceneLog, reason: Reason, seen: Collection[str], signal_seen: bool, paraphrases: int
+) -> tuple[str, ...]:
+    """Nothing is said of what no camera showed."""
+    light = reason.cause in (Cause.RED_LIGHT, Cause.AMBER_LIGHT)
+    hidden = (light and not signal_seen) or any(name not in seen for name in reason.names[:1])
+    return () if hidden else sentences(log, reason, paraphrases=paraphrases)
+
+
+def _signal(log: SceneLog, step: int, *, visible: bool) -> SignalLabel:
+    letter, away_m = str(log.facts["signal_state"][step]), float(log.facts["signal_m"][step])
+    if not letter or not np.isfinite(away_m):
+        return SignalLabel(Signal.NONE, None, visible=False)
+    return SignalLabel(_SIGNALS.get(letter.lower(), Signal.RED), max(away_m, 0.0), visible)
+
+
+def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:
+    name, gap_m = str(log.facts["leader"][step]), float(log.facts["leader_gap_m"][step])
+    if not name or not np.isfinite(gap_m):
+        return None
+    return LeadLabel(name, max(gap_m, 0.0), name in seen)
+
+
+def _relations(
+    log: SceneLog, step: int, reason: Reason, seen: Collection[str]
+) -> tuple[RelationLabel, ...]:
+    """Of the leader, and of those that the reason is about."""
+    found: dict[str, RelationLabel] = {}
+    leader = str(log.facts["leader"][step])
+    if leader:
+        gap_m = float(log.facts["leader_gap_m"][step])
+        found[leader] = _relation(log, step, leader, LaneRelation.EGO_LANE, gap_m, seen)
+    for name in reason.names:
+        track = log.others.get(name)
+        row = None if track is None else track.at(step)
+        if track is not None and row is not None and name not in found:
+            gap_m = _ahead_m(log, step, track, row)
+            found[name] = _relation(log, step, name, LaneRelation.CROSSING, gap_m, seen)
+    return tuple(found.values())
+
+
+def _relation(
+    log: SceneLog, step: int, name: str, lane: LaneRelation, gap_m: float, seen: Collection[str]
+) -> RelationLabel:
+    track = log.others.get(name)
+    row = None if track is None else track.at(step)
+    theirs_mps = 0.0
+    if track is not None and row is not None:
+        turned = float(track.yaw_rad[row] - log.ego.yaw_rad[step])
+        theirs_mps = float(track.speed_mps[row]) * float(np.cos(turned))
+    gap_m = max(gap_m, 0.0)
+    closing_mps = float(log.ego.speed_mps[step]) - theirs_mps
+    ttc_s = gap_m / closing_mps if closing_mps > CLOSING_MPS else None
+    within = ttc_s is not None and ttc_s <= LONGEST_TTC_S
+    return RelationLabel(name, lane, gap_m, ttc_s if within else None, name in seen)
+
+
+def _ahead_m(log: SceneLog, step: int, track: Track, row: int) -> float:
+    """From the ego's front bumper, along its heading."""
+    yaw_rad = float(log.ego.yaw_rad[step])
+    off_m = track.xy_m[row] - log.ego.xy_m[step]
+    along_m = float(off_m @ np.array([np.cos(yaw_rad), np.sin(yaw_rad)]))
+    return along_m - SIZES[log.ego.body].length_m / 2
+
+
+def _route(log: SceneLog, step: int) -> RouteCommand:
+    away_m = float(log.command_m[step])
+    return RouteCommand(
+        Command(log.command[step]),
+        Provenance.ROUTE,
+        distance_m=away_m if np.isfinite(away_m) else None,
+    )

@@ -1,0 +1,131 @@
+"""True reasons, on logs made by hand: one cause at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drivevlm.world.sets import LaneRelation, Lateral, Longitudinal, Signal
+from drivevlm_sim.labels.decide import Cause, decided
+from drivevlm_sim.labels.label import labels_of
+from drivevlm_sim.labels.say import SETS, sentences
+from drivevlm_sim.scene_log import Body, SceneLog, Track, Weather
+
+STEPS = 41
+NONE = {
+    **dict.fromkeys(("leader", "signal_state", "junction_duty", "junction_turn", "foes"), ""),
+    **dict.fromkeys(("walkers", "blocker", "lane_change"), ""),
+    **dict.fromkeys(("leader_gap_m", "leader_speed_mps", "signal_m", "junction_m"), np.nan),
+    **dict.fromkeys(("crossing_m", "stop_line_m", "blocked_m"), np.nan),
+    "speed_limit_mps": 13.9,
+}
+
+
+def track(name: str, body: Body, speed_mps: np.ndarray, *, ahead_m: float = 0.0) -> Track:
+    none = np.zeros(STEPS)
+    x_m = ahead_m + np.cumsum(speed_mps) * 0.1
+    lamps = np.zeros(STEPS, dtype=np.uint8)
+    xy_m = np.stack([x_m, none], axis=1)
+    return Track(name, body, 0, xy_m, none, speed_mps, none, lamps, ("lane",) * STEPS)
+
+
+def log(*, end_mps: float = 8.0, **facts: object) -> SceneLog:
+    """An ego that goes from 8 m/s to another speed within 4 s, behind a truck."""
+    ego = track("ego", Body.SEDAN, np.linspace(8.0, end_mps, STEPS))
+    truck = track("truck", Body.TRUCK, np.full(STEPS, 3.0), ahead_m=20.0)
+    columns = {name: np.full(STEPS, value) for name, value in {**NONE, **facts}.items()}
+    return SceneLog(
+        *("scene", "town", STEPS, ego, ego.xy_m, {"truck": truck}, {}, ()),
+        command=("left",) * STEPS,
+        command_m=np.full(STEPS, 40.0),
+        weather=Weather.RAIN,
+        sun=(0.0, 1.0),
+        family="",
+        seed=0,
+        facts=columns,
+    )
+
+
+FOLLOWED = {"leader": "truck", "leader_gap_m": 12.0, "leader_speed_mps": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("end_mps", "facts", "cause", "longitudinal"),
+    [
+        (8.0, {}, Cause.FREE, Longitudinal.TRACK_SPEED),
+        (4.0, FOLLOWED, Cause.LEADER, Longitudinal.FOLLOW_LEAD),
+        (0.0, {"signal_state": "r", "signal_m": 15.0}, Cause.RED_LIGHT, Longitudinal.STOP),
+        (0.0, {"signal_state": "y", "signal_m": 15.0}, Cause.AMBER_LIGHT, Longitudinal.STOP),
+        (0.0, {"walkers": "anna", "crossing_m": 12.0}, Cause.WALKER, Longitudinal.YIELD),
+        (0.0, {"foes": "truck", "junction_m": 9.0}, Cause.FOE, Longitudinal.YIELD),
+        (0.0, {"blocker": "truck", "blocked_m": 14.0}, Cause.BLOCKED, Longitudinal.STOP),
+        (
+            *(0.0, {"junction_duty": "all_way_stop", "stop_line_m": 6.0}),
+            *(Cause.STOP_LINE, Longitudinal.STOP),
+        ),
+        (
+            *(5.0, {"junction_turn": "left", "junction_m": 9.0}),
+            *(Cause.TURN, Longitudinal.ADAPT_TO_ROAD),
+        ),
+    ],
+)
+def test_one_cause_gives_one_decision(end_mps, facts, cause, longitudinal):
+    reason = decided(log(end_mps=end_mps, **facts), 0)
+    assert (reason.cause, reason.meta.longitudinal) == (cause, longitudinal)
+
+
+def test_behind_a_leader_that_waits_at_a_red_light_the_leader_is_the_cause():
+    waiting = {**FOLLOWED, "leader_speed_mps": 0.0, "signal_state": "r", "signal_m": 20.0}
+    assert decided(log(end_mps=0.0, **waiting), 0).cause is Cause.LEADER_STANDS
+    first = {**waiting, "leader_gap_m": 25.0}
+    assert decided(log(end_mps=0.0, **first), 0).cause is Cause.RED_LIGHT
+
+
+def test_what_the_ego_does_not_act_on_is_no_cause():
+    """It drives on through amber, too near to stop; and past a red light far away."""
+    assert decided(log(signal_state="y", signal_m=3.0), 0).cause is Cause.FREE
+    assert decided(log(end_mps=5.0, signal_state="r", signal_m=90.0), 0).cause is Cause.FREE
+
+
+def test_a_turn_and_a_lane_change_are_decided_across_the_path():
+    turning = decided(log(end_mps=5.0, junction_turn="right", junction_m=4.0), 0)
+    assert turning.meta.lateral is Lateral.TURN_RIGHT
+    far = decided(log(end_mps=5.0, junction_turn="right", junction_m=30.0), 0)
+    assert far.meta.lateral is Lateral.KEEP_LANE
+    assert decided(log(lane_change="left"), 0).meta.lateral is Lateral.CHANGE_LEFT
+
+
+def test_labels_hold_what_the_log_knows():
+    made = log(end_mps=4.0, **FOLLOWED, signal_state="G", signal_m=30.0)
+    labels = labels_of(made, 0, seen={"truck"}, signal_seen=True)
+    assert (labels.signal.state, labels.signal.distance_m) == (Signal.GREEN, 30.0)
+    assert labels.lead is not None
+    assert (labels.lead.instance, labels.lead.gap_m, labels.lead.visible) == ("truck", 12.0, True)
+    (relation,) = labels.relations
+    assert (relation.lane, relation.gap_m) == (LaneRelation.EGO_LANE, 12.0)
+    assert relation.ttc_s == pytest.approx(12.0 / (8.0 - 3.0))
+    assert labels.route is not None
+    assert (labels.route.command.value, labels.route.distance_m) == ("left", 40.0)
+    assert labels.summary == "I drive at 29 km/h in a town with a limit of 50 km/h in rain."
+    assert labels.sentences[0] == "A truck drives 12 m ahead of me."
+
+
+def test_nothing_is_said_of_what_no_camera_showed():
+    hidden = labels_of(log(end_mps=4.0, **FOLLOWED), 0, seen=(), signal_seen=True)
+    assert hidden.sentences == ()
+    red = log(end_mps=0.0, signal_state="r", signal_m=15.0)
+    assert labels_of(red, 0, seen=(), signal_seen=False).sentences == ()
+    assert labels_of(red, 0, seen=(), signal_seen=True).sentences
+
+
+def test_every_set_of_paraphrases_says_it_otherwise():
+    made = log(end_mps=4.0, **FOLLOWED)
+    told = {sentences(made, decided(made, 0), paraphrases=k) for k in range(SETS)}
+    assert len(told) == SETS
+    for cause in Cause:
+        reason = replace(decided(made, 0), cause=cause, away_m=7.0)
+        assert len({sentences(made, reason, paraphrases=k) for k in range(SETS)}) == SETS
+    with pytest.raises(ValueError, match="20 sets"):
+        sentences(made, decided(made, 0), paraphrases=SETS)
