@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from drivevlm.report.eyes import eye_tables
 from drivevlm.report.results import (
     ANSWER_HEAD,
     DASH,
@@ -18,6 +19,7 @@ from drivevlm.report.scores import Cells, ScoreRow, further_rows, score_rows, sp
 LEFT = (
     *("protocol", "clips", "figure", "planner", "kinds", "detection"),
     *("run", "data", "commit", "prompt"),
+    *("pairs", "reasons"),
 )
 """Heads of columns of words; all others are numbers."""
 
@@ -38,6 +40,7 @@ def as_markdown(results: Mapping[str, object]) -> str:
     figure_head, figures = detection_rows(results)
     blocks = [
         f"**{markdown_cell(headline(results))}**",
+        *(f"{t.title}\n\n{markdown_table(t.heads, t.rows)}" for t in eye_tables(results)),
         scores_markdown(
             ("protocol", "planner"), [((r.protocol, planner_words(r)), r) for r in rows]
         ),

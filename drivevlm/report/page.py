@@ -13,6 +13,7 @@ import jinja2
 
 from drivevlm.report.birds_eye import BirdsEye, birds_eye
 from drivevlm.report.chain import Answer, Input, answers, inputs
+from drivevlm.report.eyes import eye_tables
 from drivevlm.report.pictures import Picture, pictures
 from drivevlm.report.results import (
     DASH,
@@ -98,6 +99,7 @@ def write_page(
         facts=facts,
         headline=headline(results),
         provenance=_provenance(results),
+        eye_tables=eye_tables(results),
         score_rows=scores,
         further=further_rows(scores),
         split_rows=splits,

@@ -252,6 +252,11 @@ def _notes(planners: Mapping[str, object]) -> Iterator[str]:
             of_protocol.setdefault(protocol, []).append(label)
             for note in listed(score, "notes"):
                 said.setdefault((protocol, note), []).append(label)
+        for note in listed(planner, "twins", "notes"):
+            of_protocol.setdefault("twins", [])
+            if label not in of_protocol["twins"]:
+                of_protocol["twins"].append(label)
+            said.setdefault(("twins", note), []).append(label)
         found = branch(planner, "detection")
         for key, node in (("detection", found), ("detection, nuscenes", branch(found, "nuscenes"))):
             note = words(node, "note")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drivevlm.report.brief import detection_brief, further_brief, kinds_brief
+from drivevlm.report.eyes import eyes_brief
 from drivevlm.report.results import (
     ANSWER_HEAD,
     DASH,
@@ -39,6 +40,7 @@ class ResultsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self._results), style="bold")
+        yield from eyes_brief(self._results)
         rows = score_rows(self._results)
         if rows:
             lines = tuple(_line(row, row.protocol) for row in rows)
