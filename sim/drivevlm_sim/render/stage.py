@@ -1,0 +1,155 @@
+"""A town on the graphics card, and what is placed in it for one step of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivevlm.world.pose import Floats, Pose3
+from drivevlm_sim.render import cast, meshes
+from drivevlm_sim.render.camera import Mask, View
+from drivevlm_sim.render.cast import Actor
+from drivevlm_sim.render.gl import PLACED_ROW, Drawable, Kind, Pass, Placed, device
+from drivevlm_sim.render.town_mesh import town_chunks
+from drivevlm_sim.scene_log import SceneLog
+from drivevlm_sim.town.town import Town
+
+# N: placed things, sorted by mesh. C: chunks of the town.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """Everything placed in one step, sorted by mesh.
+
+    Attributes:
+        actors: Road users; number k of them has the name k + 1 in the truth pass.
+        heads: How many signal heads there are; their names follow the actors', in the town's order.
+        mesh_names: Meshes, and for each where its rows begin; one more start at the end.
+        rows: (N, 17) see ``gl.Placed``.
+        radii_m: (N,) of balls that hold them.
+    """
+
+    actors: tuple[Actor, ...]
+    heads: int
+    mesh_names: tuple[str, ...]
+    starts: NDArray[np.int64]
+    rows: Placed
+    radii_m: Floats
+
+    @property
+    def centres_m(self) -> Floats:
+        """(N, 3) origins in the town."""
+        return self.rows[:, [3, 7, 11]].astype(np.float64)
+
+
+class Stage:
+    """A town, ready to be drawn.
+
+    Raises:
+        WorldError: A package or EGL is missing, or a prop has no mesh.
+    """
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.device = device()
+        chunks = town_chunks(town)
+        self._chunks = [self.device.drawable(chunk.vertices) for chunk in chunks]
+        self._low_m = np.array([chunk.low_m for chunk in chunks])
+        self._high_m = np.array([chunk.high_m for chunk in chunks])
+        self._flat = np.array([chunk.flat for chunk in chunks])
+        self._meshes: dict[str, Drawable] = {}
+        props = sorted(town.props, key=lambda prop: (prop.kind, prop.variant, prop.xyz_m))
+        self._props = [
+            (meshes.prop_name(prop), _row(_pose(prop.xyz_m, prop.yaw_rad), scale=prop.scale))
+            for prop in props
+        ]
+
+    def setting(self, log: SceneLog, step: int) -> Setting:
+        """Place the road users, the signal heads and the props of a step."""
+        actors = cast.actors(self.town, log, step)
+        placed = list(self._props)
+        for k, actor in enumerate(actors):
+            tint = meshes.colour_of(actor.body, actor.colour)
+            row = _row(actor.town_from_body, tint=tint, lit=actor.lit, name=k + 1)
+            placed.append((meshes.body_name(actor.body, actor.pose), row))
+        heads = list(cast.signals(self.town, log, step))
+        for k, (head, signal) in enumerate(heads):
+            pose = _pose(head.xyz_m, head.yaw_rad)
+            row = _row(pose, lit=cast.lit_of(signal), name=len(actors) + k + 1)
+            placed.append((meshes.HEAD, row))
+        return _sorted(placed, actors, len(heads))
+
+    def draw(
+        self,
+        kind: Kind,
+        view: View,
+        setting: Setting,
+        *,
+        flat: bool = True,
+        least_px: float = 0.0,
+    ) -> None:
+        """Draw what a view may show; ``flat`` says whether the ground is drawn too."""
+        seen = view.sees_spheres(setting.centres_m, setting.radii_m, least_px)
+        for k, name in enumerate(setting.mesh_names):
+            start, stop = setting.starts[k : k + 2]
+            rows = setting.rows[start:stop][seen[start:stop]]
+            if len(rows):
+                self._mesh(name).draw(kind, rows)
+        for k in self._chunks_of(view, flat=flat):
+            self._chunks[k].draw(kind)
+
+    def _chunks_of(self, view: View, *, flat: bool) -> Sequence[int]:
+        """Chunks that a view may show, the nearest first, so that hidden pixels cost little."""
+        seen: Mask = view.sees_boxes(self._low_m, self._high_m)
+        if not flat:
+            seen &= ~self._flat
+        near = np.clip(view.eye_m, self._low_m, self._high_m)
+        away = np.linalg.norm(near - view.eye_m, axis=1)
+        order = np.argsort(away, kind="stable")
+        return [int(k) for k in order if seen[k]]
+
+    def _mesh(self, name: str) -> Drawable:
+        if name not in self._meshes:
+            self._meshes[name] = self.device.drawable(meshes.mesh(name))
+        return self._meshes[name]
+
+
+TRUTH = Kind(Pass.TRUTH)
+SHADOW = Kind(Pass.SHADOW)
+
+
+def _pose(xyz_m: tuple[float, float, float], yaw_rad: float) -> Pose3:
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return Pose3(turn, np.array(xyz_m, dtype=np.float64))
+
+
+def _row(
+    town_from_mesh: Pose3,
+    *,
+    scale: float = 1.0,
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    lit: int = 0,
+    name: int = 0,
+) -> Placed:
+    row = np.empty(PLACED_ROW, dtype=np.float32)
+    row[:12].reshape(3, 4)[:, :3] = town_from_mesh.rotation * scale
+    row[:12].reshape(3, 4)[:, 3] = town_from_mesh.translation_m
+    row[12:15] = tint
+    row[15:17] = lit, name
+    return row
+
+
+def _sorted(placed: Sequence[tuple[str, Placed]], actors: tuple[Actor, ...], heads: int) -> Setting:
+    names = sorted({name for name, _ in placed})
+    groups = {name: [row for other, row in placed if other == name] for name in names}
+    counts = [len(groups[name]) for name in names]
+    rows = np.array([row for name in names for row in groups[name]], dtype=np.float32)
+    rows = rows.reshape(-1, PLACED_ROW)
+    scale = np.linalg.norm(rows[:, 0:3], axis=1)
+    radii_m = np.repeat([meshes.radius_m(name) for name in names], counts) * scale
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Setting(actors, heads, tuple(names), starts, rows, radii_m)
