@@ -77,34 +77,43 @@ def _of_camera(
         camera_from_ego = camera_from_ego @ now_from_then.inverse()
     corners = camera_from_ego.apply(corners_ego_m)
     depth_m = camera_from_ego.apply(centers_ego_m)[:, 2]
-    for row in np.flatnonzero((corners[..., 2] > NEAREST_DEPTH_M).any(axis=1)):
-        whole = _rectangle_px(corners[row], camera)
-        limit = np.array([*camera.size_px, *camera.size_px], dtype=np.float64)
-        cut = np.clip(whole, 0.0, limit)
-        size, full = cut[2:] - cut[:2], whole[2:] - whole[:2]
-        if (size < SMALLEST_PX).any():
-            continue
+    ahead = np.flatnonzero((corners[..., 2] > NEAREST_DEPTH_M).any(axis=1))
+    whole = _rectangles_px(corners[ahead], camera)
+    limit = np.array([*camera.size_px, *camera.size_px], dtype=np.float64)
+    cut = np.clip(whole, 0.0, limit)
+    size, full = cut[:, 2:] - cut[:, :2], whole[:, 2:] - whole[:, :2]
+    for k in np.flatnonzero((size >= SMALLEST_PX).all(axis=1)):
+        row = int(ahead[k])
+        left, top, right, bottom = cut[k].tolist()
         yield ImageBox(
             camera.name,
             boxes.instance[row],
             boxes.category[row],
-            (float(cut[0]), float(cut[1]), float(cut[2]), float(cut[3])),
-            float(size.prod() / full.prod()),
+            (left, top, right, bottom),
+            float(size[k].prod() / full[k].prod()),
             float(depth_m[row]),
             int(boxes.visibility[row]),
         )
 
 
-def _rectangle_px(corners_camera_m: Floats, camera: Camera) -> Floats:
-    """Left, top, right, bottom of what lies before the lens of a box (8, 3)."""
+def _rectangles_px(corners_camera_m: Floats, camera: Camera) -> Floats:
+    """(N, 4) left, top, right, bottom of what lies before the lens of boxes (N, 8, 3)."""
     nearest_m = NEAREST_DEPTH_M * 1.001
-    a, b = corners_camera_m[_EDGES[:, 0]], corners_camera_m[_EDGES[:, 1]]
-    crosses = (a[:, 2] > nearest_m) != (b[:, 2] > nearest_m)
-    a, b = a[crosses], b[crosses]
-    share = (nearest_m - a[:, 2]) / (b[:, 2] - a[:, 2])
-    on_plane = a + share[:, None] * (b - a)
+    before = corners_camera_m[..., 2] > nearest_m
+    a, b = corners_camera_m[:, _EDGES[:, 0]], corners_camera_m[:, _EDGES[:, 1]]
+    crosses = before[:, _EDGES[:, 0]] != before[:, _EDGES[:, 1]]
+    rise = np.where(crosses, b[..., 2] - a[..., 2], 1.0)
+    on_plane = a + ((nearest_m - a[..., 2]) / rise)[..., None] * (b - a)
     # Rounding must not put a point of the plane behind the lens.
-    on_plane[:, 2] = nearest_m
-    ahead = corners_camera_m[corners_camera_m[:, 2] > nearest_m]
-    pixels, _ = camera.project(np.vstack([ahead, on_plane]))
-    return np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
+    on_plane[..., 2] = nearest_m
+    hull = np.concatenate(
+        [
+            np.where(before[..., None], corners_camera_m, np.nan),
+            np.where(crosses[..., None], on_plane, np.nan),
+        ],
+        axis=1,
+    )
+    pixels = camera.project(hull.reshape(-1, 3))[0].reshape(*hull.shape[:2], 2)
+    # Both pass over NaN.
+    low, high = np.fmin.reduce(pixels, axis=1), np.fmax.reduce(pixels, axis=1)
+    return np.concatenate([low, high], axis=1)
