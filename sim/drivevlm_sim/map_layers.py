@@ -22,6 +22,7 @@ class StopKind(str, Enum):
     YIELD = "YIELD"
     PED_CROSSING = "PED_CROSSING"
     TURN_STOP = "TURN_STOP"
+    TRAFFIC_LIGHT = "TRAFFIC_LIGHT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +71,26 @@ class RoadSegment:
     is_intersection: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TrafficLight:
+    """One lamp box: its name on the map, its middle, and the way its lamps look."""
+
+    name: str
+    xyz_m: tuple[float, float, float]
+    yaw_rad: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StopLine:
-    """The area in which one stops."""
+    """The area in which one stops.
+
+    Attributes:
+        lights: Names of the traffic lights that one stops for.
+    """
 
     polygon: Polygon
     kind: StopKind
+    lights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +102,7 @@ class MapLayers:
         size_m: Width and height of the canvas; the origin is its lower left corner.
         drivable_area, road_segments, lanes, ped_crossings, walkways, carparks, stop_lines: Areas.
         lane_dividers, road_dividers: (N, 2) lines.
+        traffic_lights: The lamps that stop lines may name.
     """
 
     location: str
@@ -100,6 +116,7 @@ class MapLayers:
     stop_lines: tuple[StopLine, ...] = ()
     lane_dividers: tuple[Floats, ...] = ()
     road_dividers: tuple[Floats, ...] = ()
+    traffic_lights: tuple[TrafficLight, ...] = ()
 
     def __post_init__(self) -> None:
         if self.location not in MAP_SIZES_M:
@@ -119,6 +136,10 @@ class MapLayers:
         unknown = {name for lane in self.lanes for name in lane.successors} - set(names)
         if unknown or len(set(names)) != len(names):
             raise ValueError(f"lane names must be unique and known, unknown: {sorted(unknown)}")
+        lights = {light.name for light in self.traffic_lights}
+        missing = {name for line in self.stop_lines for name in line.lights} - lights
+        if missing or len(lights) != len(self.traffic_lights):
+            raise ValueError(f"traffic lights must be unique and known: {sorted(missing)}")
 
     def polygons(self) -> tuple[Polygon, ...]:
         """All areas but the lanes'."""

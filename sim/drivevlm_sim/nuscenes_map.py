@@ -15,7 +15,7 @@ from shapely import Polygon
 
 from drivevlm.world.pose import Floats
 from drivevlm_sim.curve import Arc, Curve
-from drivevlm_sim.map_layers import Lane, MapLayers
+from drivevlm_sim.map_layers import Lane, MapLayers, TrafficLight
 from drivevlm_sim.nuscenes_names import MAP_MASKS
 from drivevlm_sim.tokens import token
 
@@ -29,6 +29,8 @@ SMALLEST_AREA_M2 = 0.01
 """Slivers below this come from rounding and are dropped."""
 STRAIGHT_RADIUS_M = 999.999
 """nuScenes writes straight lane pieces as arcs of this radius and no arc length."""
+LAMP_M = 0.3
+"""From one lamp of a traffic light to the next."""
 EMPTY_SIZE_M = (100.0, 100.0)
 """Canvas of a map on which nothing was built."""
 
@@ -91,7 +93,7 @@ def expansion_of(layers: MapLayers) -> dict[str, Any]:
                 strict=True,
             )
         ],
-        "traffic_light": [],
+        "traffic_light": [_light(sheet, light) for light in layers.traffic_lights],
         "arcline_path_3": {
             sheet.token("lane", lane.name): arcline_path(lane.curve) for lane in layers.lanes
         },
@@ -209,11 +211,40 @@ def _road_segments(sheet: _Sheet, layers: MapLayers, drivable: list[Row]) -> lis
 
 def _stop_lines(sheet: _Sheet, layers: MapLayers) -> list[Row]:
     rows = sheet.areas("stop_line", [line.polygon for line in layers.stop_lines])
-    cues: Row = {"ped_crossing_tokens": [], "traffic_light_tokens": [], "road_block_token": ""}
+    cues: Row = {"ped_crossing_tokens": [], "road_block_token": ""}
     return [
-        {**row, "stop_line_type": line.kind.value, **cues}
+        {
+            **row,
+            "stop_line_type": line.kind.value,
+            **cues,
+            "traffic_light_tokens": [sheet.token("traffic_light", name) for name in line.lights],
+        }
         for row, line in zip(rows, layers.stop_lines, strict=True)
     ]
+
+
+def _light(sheet: _Sheet, light: TrafficLight) -> Row:
+    """Lamps from the top: red, amber (nuScenes says yellow), green; the line shows where to."""
+    x, y, z = light.xyz_m
+    looks = (x + np.cos(light.yaw_rad), y + np.sin(light.yaw_rad))
+    level = {"tx": 0.0, "ty": 0.0, "rx": 0.0, "ry": 0.0, "rz": 0.0}
+    lamps = zip(("RED", "YELLOW", "GREEN"), (LAMP_M, 0.0, -LAMP_M), strict=True)
+    return {
+        "token": sheet.token("traffic_light", light.name),
+        "line_token": sheet.line([(x, y), looks]),
+        "traffic_light_type": "VERTICAL",
+        "from_road_block_token": "",
+        "items": [
+            {
+                "color": colour,
+                "shape": "CIRCLE",
+                "rel_pos": {**level, "tz": height},
+                "to_road_block_tokens": [],
+            }
+            for colour, height in lamps
+        ],
+        "pose": {"tx": x, "ty": y, "tz": z, "rx": 0.0, "ry": 0.0, "rz": light.yaw_rad},
+    }
 
 
 def _connectivity(sheet: _Sheet, lanes: Iterable[Lane]) -> dict[str, dict[str, list[str]]]:

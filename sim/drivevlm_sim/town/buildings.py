@@ -48,9 +48,12 @@ def buildings(
         if street.control is None and not street.connectors:
             _close_view(street, land, placed, rng)
     for street in streets:
+        middle = street.pose_at(street.length_m / 2)
+        _, kerb_m = beside_road(middle, outward=-street.inward, driven=driven, clear_m=0.1)
+        front_m = abs(kerb_m) + SIDEWALK_M + SETBACK_M
         run_m = float(rng.uniform(0, 4))
         while run_m < street.length_m - 4:
-            taken = _house(street, run_m, land, driven, placed, rng)
+            taken = _house(street, (run_m, front_m), land, placed, rng)
             run_m += taken if taken else 6.0
     return tuple(placed.houses)
 
@@ -87,20 +90,20 @@ class _Placed:
 
 def _house(
     street: Approach,
-    run_m: float,
+    place_m: tuple[float, float],
     land: BaseGeometry,
-    driven: BaseGeometry,
     placed: _Placed,
     rng: Generator,
 ) -> float:
-    """Put one up; the length of street that it takes, 0 where none fits."""
-    outward = -street.inward
+    """Put one up, its corner so far along the street and its front so far off its kerb lane.
+
+    Returns the length of street that it takes, 0 where none fits.
+    """
+    run_m, front = place_m
     for _ in range(TRIES):
         width, depth = float(rng.uniform(9, 22)), float(rng.uniform(9, 16))
         at = street.pose_at(min(run_m + width / 2, street.length_m))
-        _, left = beside_road(at, outward=outward, driven=driven, clear_m=0.1)
-        front = abs(left) + SIDEWALK_M + SETBACK_M
-        corners = rectangle(-width / 2, width / 2, front, front + depth) * (1.0, outward)
+        corners = rectangle(-width / 2, width / 2, front, front + depth) * (1.0, -street.inward)
         polygon = Polygon(at.apply(corners))
         if _put_up(polygon, land, placed, rng):
             return width + APART_M

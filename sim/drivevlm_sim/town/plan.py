@@ -15,7 +15,7 @@ STUB_M = 75.0
 """Length of the streets that leave a town."""
 STRAIGHT_RAD = 0.7
 """Two streets that meet are one where it bends by less than this."""
-RING_M = 15.0
+RING_M = 20.0
 """Radius of a roundabout's middle line."""
 
 SIGNALS, STOP, YIELD, ALL_WAY = "traffic_light", "priority_stop", "priority", "allway_stop"
@@ -247,7 +247,7 @@ def _make_ring(
         angle = float(np.arctan2(way[1], way[0]))
         end = f"{name}r{len(arms)}"
         x, y = middle + RING_M * np.array([np.cos(angle), np.sin(angle)])
-        spots[end] = Spot((round(float(x), 2), round(float(y), 2)), radius_m=8.0)
+        spots[end] = Spot((round(float(x), 2), round(float(y), 2)), radius_m=7.0)
         arms.append((angle, end))
         lanes = min(street.lanes, 1)
         streets[k] = (
