@@ -50,6 +50,12 @@ def _stats(words: list[str]) -> int:
     return 0
 
 
+def _twins(words: list[str]) -> int:
+    values, groups = composed(words)
+    print(verbs.twins(values, groups, Console()))
+    return 0
+
+
 def _protocols(words: list[str]) -> int:
     verbs.protocols(words, Console())
     return 0
@@ -172,6 +178,11 @@ VERBS = {
             "drivevlm stats data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini",
         ),
         _stats,
+    ),
+    "twins": Verb(
+        "a look at twin pairs: both sides at decision time, the cause marked, both futures",
+        ("drivevlm twins data=nuscenes data.root=/data/worlds data.version=v1.0-twins",),
+        _twins,
     ),
     "protocols": Verb(
         "what each protocol counts and how; one of them with its quirks",

@@ -43,6 +43,7 @@ from drivevlm.verbs.protocols import protocols
 from drivevlm.verbs.score import score
 from drivevlm.verbs.stats import stats
 from drivevlm.verbs.table import table
+from drivevlm.verbs.twins import twins
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
 from drivevlm_sim.made_once import WorldError
@@ -61,6 +62,7 @@ __all__ = [
     "show_prompt",
     "stats",
     "table",
+    "twins",
 ]
 
 USER_ERRORS = (
