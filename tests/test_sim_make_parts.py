@@ -95,7 +95,7 @@ def test_the_shipped_recipes_have_the_size_that_is_promised():
 
 
 def test_towns_are_never_divided_between_splits():
-    recipe = WorldRecipe(towns=4, splits={"a": 0.75, "b": 0.25})
+    recipe = WorldRecipe(towns=4, splits=("a", "b"), shares=(0.75, 0.25))
     assert [recipe.split_of(k) for k in range(4)] == ["a", "a", "a", "b"]
 
 
@@ -253,7 +253,7 @@ def test_impossible_recipes_are_refused():
         {"scenes": 0, "pairs": 0},
         {"pairs": 5000},
         {"keyframes": 0},
-        {"splits": {"a": 0.5}},
+        {"shares": (0.5,)},
         {"weathers": ()},
     ):
         with pytest.raises(ValueError, match=r"."):

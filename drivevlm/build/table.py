@@ -30,6 +30,7 @@ from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.vlm.seam import VLM
 from drivevlm_sim.flat.make import FlatConfig, make_flat
 from drivevlm_sim.made_once import digest_of
+from drivevlm_sim.make.recipe import WorldRecipe
 
 Say = Callable[[str], None]
 """Tells the user what long thing is going on."""
@@ -318,6 +319,7 @@ def group_defaults() -> dict[str, dict[str, Any]]:
         "data": {name: plain(entry.settings()) for name, entry in DATA.items()},
         "vlm": {name: plain(entry.settings()) for name, entry in MODELS.items()},
         "prompt": {"prompt": plain(PromptConfig())},
+        "world": {"world": plain(WorldRecipe())},
     }
 
 

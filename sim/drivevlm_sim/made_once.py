@@ -27,7 +27,7 @@ def made_once(out: Path, recipe: Mapping[str, object], make: Callable[[Path], No
     Raises:
         WorldError: ``out`` holds something else, or cannot be written.
     """
-    text = json.dumps(recipe, indent=1, sort_keys=True) + "\n"
+    text = recipe_text(recipe)
     if _holds(out, text):
         return out
     growing = out.parent / f".{out.name}.unfinished"
@@ -47,6 +47,20 @@ def made_once(out: Path, recipe: Mapping[str, object], make: Callable[[Path], No
     except OSError as error:
         raise WorldError(f"{out}: cannot write a world there ({error})") from error
     return out
+
+
+def is_made(out: Path, recipe: Mapping[str, object]) -> bool:
+    """Whether ``out`` holds what ``recipe`` describes already.
+
+    Raises:
+        WorldError: ``out`` holds something else.
+    """
+    return _holds(out, recipe_text(recipe))
+
+
+def recipe_text(recipe: Mapping[str, object]) -> str:
+    """A recipe as it is written beside what was made of it."""
+    return json.dumps(recipe, indent=1, sort_keys=True) + "\n"
 
 
 def digest_of(recipe: Mapping[str, object]) -> str:

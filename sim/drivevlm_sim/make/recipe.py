@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -52,7 +51,8 @@ class WorldRecipe:
         size_px: Width and height of the images.
         jpeg_quality: 1 to 100.
         lidar_every: Keep every so many-th column of a lidar sweep.
-        splits: Name of each custom split and its share of the towns, in order.
+        splits: Names of custom splits.
+        shares: Of the towns, in order, that each split has.
         seed: Of everything that varies.
     """
 
@@ -71,7 +71,8 @@ class WorldRecipe:
     size_px: tuple[int, int] = (448, 252)
     jpeg_quality: int = 90
     lidar_every: int = 1
-    splits: Mapping[str, float] = field(default_factory=lambda: {"synth": 1.0})
+    splits: tuple[str, ...] = ("synth",)
+    shares: tuple[float, ...] = (1.0,)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,8 +81,8 @@ class WorldRecipe:
             "scenes": (self.scenes, 0, MOST_SCENES),
             "pairs": (self.pairs, 0, MOST_PAIRS),
             "keyframes": (self.keyframes, 1, 120),
-            "traffic_s": (self.traffic_s, 20.0, 7200.0),
-            "runs": (self.runs, 1, 1000),
+            "traffic_s": (self.traffic_s, 60.0, 600.0),
+            "runs": (self.runs, 1, SEEDS_OF_A_RECIPE // max(self.towns, 1)),
             "size_px": (min(self.size_px), 32, 4096),
             "jpeg_quality": (self.jpeg_quality, 1, 100),
             "lidar_every": (self.lidar_every, 1, 100),
@@ -94,8 +95,10 @@ class WorldRecipe:
             raise ValueError("a world without scenes and pairs is none")
         if not self.weathers or not self.twin_families:
             raise ValueError("weathers and twin_families name one at least")
-        if not self.splits or abs(sum(self.splits.values()) - 1) > 1e-6:
-            raise ValueError(f"the shares of splits add up to 1, got {dict(self.splits)}")
+        if len(self.splits) != len(self.shares) or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(
+                f"each split has a share, and they add up to 1; got {self.splits} and {self.shares}"
+            )
 
     def wish(self) -> PairWish:
         """What pairs are wanted.
@@ -114,6 +117,10 @@ class WorldRecipe:
         """The k-th town."""
         return town_recipe(self.seed + k)
 
+    def traffic_seed(self, town: int, run: int) -> int:
+        """Of a town's run; no two runs of a world share theirs."""
+        return self.seed + run * self.towns + town
+
     def seeds(self) -> range:
         """Every town and scene seed that it may use."""
         return range(self.seed, self.seed + SEEDS_OF_A_RECIPE)
@@ -121,11 +128,11 @@ class WorldRecipe:
     def split_of(self, k: int) -> str:
         """The split of the k-th town: towns are never divided between splits."""
         share, up_to = (k + 0.5) / self.towns, 0.0
-        for name, part in self.splits.items():
+        for name, part in zip(self.splits, self.shares, strict=True):
             up_to += part
             if share < up_to:
                 return name
-        return list(self.splits)[-1]
+        return self.splits[-1]
 
     def facts(self) -> dict[str, Any]:
         """Plain values that say what the files depend on."""
