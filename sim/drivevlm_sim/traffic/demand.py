@@ -57,9 +57,9 @@ class Demand:
         parked: Share of the parking places that are taken.
     """
 
-    vehicles_per_s: float = 1.1
-    walkers: int = 90
-    blockers_per_min: float = 4.0
+    vehicles_per_s: float = 0.4
+    walkers: int = 120
+    blockers_per_min: float = 3.0
     parked: float = 0.6
 
 
@@ -136,9 +136,9 @@ def _blockers(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list
         depart_s = rng.uniform(0, seconds)
         lane, kind = rng.choice(places), f"{rng.choice(_BLOCKERS).value}_{rng.randrange(DRIVERS)}"
         at_m = rng.uniform(_FREE_M, lane.length_m - _FREE_M)
-        stop = (
-            f'<stop lane="{lane.name}" endPos="{at_m:.1f}" duration="{rng.uniform(20, 45):.0f}"/>'
-        )
+        # Nobody gets past one on a single lane, so there it soon drives on.
+        stays_s = rng.uniform(20, 45) if len(roads.edges[lane.edge]) > 1 else rng.uniform(10, 20)
+        stop = f'<stop lane="{lane.name}" endPos="{at_m:.1f}" duration="{stays_s:.0f}"/>'
         trip = _trip(f"{BLOCKER}_{number}", kind, depart_s, rng.choice(sources), rng.choice(goals))
         trips.append((depart_s, f"{trip}>{stop}</trip>"))
     return trips

@@ -3,8 +3,9 @@
 The facts of a scene's log, each of length S. Distances are from the ego's front bumper along its
 way; those of things that are not there within ``AHEAD_M`` are NaN, and names are "".
 
-- ``leader``, ``leader_gap_m``, ``leader_speed_mps``, ``leader_acceleration_mps2``: who is nearest
-  ahead on the way (its tail may be all that is on it); the gap is from bumper to bumper.
+- ``leader``, ``leader_body``, ``leader_gap_m``, ``leader_speed_mps``,
+  ``leader_acceleration_mps2``: who is nearest ahead on the way (its tail may be all that is on
+  it), and its ``Body``; the gap is from bumper to bumper.
 - ``signal``, ``signal_link``, ``signal_state``, ``signal_m``: the next signal on the way: its
   plan, the ego's place in the plan's state (-1 if none), the letter shown there, and the distance
   of the line. Who has crossed the line is past the signal.
@@ -50,7 +51,16 @@ _SIDEWAYS_MPS = 0.25
 _LINE_M = 12.0  # who is within this of the line of an all-way stop has arrived
 _WAIT = frozenset({Duty.SIGNALS, Duty.YIELD, Duty.STOP, Duty.ALL_WAY_STOP, Duty.RIGHT_BEFORE_LEFT})
 _TEXTS = (
-    *("leader", "signal", "signal_state", "junction", "junction_duty", "junction_turn", "foes"),
+    *(
+        "leader",
+        "leader_body",
+        "signal",
+        "signal_state",
+        "junction",
+        "junction_duty",
+        "junction_turn",
+        "foes",
+    ),
     *("crossing", "walkers", "blocker", "lane_change"),
 )
 Facts = Mapping[str, NDArray[np.generic]]
@@ -114,7 +124,13 @@ class Witness:
         found = leader(way, lane_m, self._occupants, step, mover.track.name)
         if found is None:
             empty = dict.fromkeys(("leader_gap_m", "leader_speed_mps", "blocked_m"), np.nan)
-            return {"leader": "", **empty, "leader_acceleration_mps2": np.nan, "blocker": ""}
+            return {
+                "leader": "",
+                "leader_body": "",
+                **empty,
+                "leader_acceleration_mps2": np.nan,
+                "blocker": "",
+            }
         name, gap_m = found
         ahead = self.recording.vehicles[name].track
         row = step - ahead.first
@@ -122,6 +138,7 @@ class Witness:
         blocked = name.startswith(BLOCKER) and speed_mps < 0.05
         return {
             "leader": name,
+            "leader_body": ahead.body.value,
             "leader_gap_m": gap_m,
             "leader_speed_mps": speed_mps,
             "leader_acceleration_mps2": float(ahead.acceleration_mps2[row]),
