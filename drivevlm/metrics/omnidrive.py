@@ -156,6 +156,8 @@ OMNIDRIVE = PlanningRule(
     heading=headings_rad,
     quirks=(
         "the vehicles annotated now are followed, seen or not; who appears later is not drawn",
+        "the peer's code draws rows of the category table by number: vehicles in the 23 rows of "
+        "plain nuScenes, other things in the 32 of nuScenes-lidarseg; here they go by name",
         "among road users the ego is turned by its path where a step is 1 m or more, and not "
         "turned at all below; on the road it turns with every step, however short",
         "on the road the ego is 4 mm shorter, and its centre stays 1.49 m along the axes of now",
