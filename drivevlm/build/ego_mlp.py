@@ -109,6 +109,8 @@ def ego_mlp_row(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | None
 def _trainable(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | str:
     """The row, or why there is none."""
     like, settings = chosen.nuscenes_config(), chosen.settings.mlp
+    if chosen.data[0] == "packed":
+        return "it learns from tables, which packed data are not; take the data they were packed of"
     if like is None or like.past_poses < 2:
         return f"{scored.name} shows no past poses"
     other = "name other data with mlp.train_root="

@@ -129,9 +129,11 @@ def _held(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Arrow words its errors in its own way.
+        trouble = os.strerror(error.errno) if error.errno else error
         whole = len(list(out.glob("shard-*")))
         raise PackError(
-            f"out={out} cannot be written any more ({error.strerror or error}): {whole} whole "
+            f"out={out} cannot be written any more ({trouble}): {whole} whole "
             "shards are there; make room, and the same command goes on"
         ) from error
     finally:
