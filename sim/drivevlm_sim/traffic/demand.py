@@ -29,13 +29,13 @@ FILL_S = 35.0
 BLOCKER = "blocker"
 """What the names of double-parked vehicles begin with."""
 _SHARES = {
-    Body.SEDAN: 0.42,
+    Body.SEDAN: 0.40,
     Body.SUV: 0.27,
     Body.VAN: 0.10,
     Body.TRUCK: 0.06,
     Body.BUS: 0.03,
     Body.MOTORCYCLE: 0.05,
-    Body.BICYCLE: 0.07,
+    Body.BICYCLE: 0.09,
 }
 _PARKED_SHARES = {Body.SEDAN: 0.5, Body.SUV: 0.35, Body.VAN: 0.15}
 _BLOCKERS = (Body.SEDAN, Body.VAN, Body.TRUCK)
@@ -59,7 +59,7 @@ class Demand:
 
     vehicles_per_s: float = 0.4
     walkers: int = 120
-    blockers_per_min: float = 3.0
+    blockers_per_min: float = 4.0
     parked: float = 0.6
 
 

@@ -238,10 +238,27 @@ def _lane_change(view: _View) -> Iterator[tuple[int, bool]]:
 
 
 def _crosswalk(view: _View) -> Iterator[tuple[int, bool]]:
-    """Somebody is on a crossing ahead and the ego is free to go there, but for them."""
-    mask = (view.num("crossing_m") < 40) & ~view.light(Signal.RED, Signal.AMBER)
-    mask &= ~(view.num("leader_gap_m") < view.num("crossing_m"))
-    yield from _before_braking(view, mask, least_mps=3.0)
+    """Somebody is on a crossing ahead, and nothing else keeps the ego: before it brakes for them,
+    or, where it stands before them, as the crossing clears and it is about to go on.
+    """
+    away_m = view.num("crossing_m")
+    mask = (away_m < 40) & ~view.light(Signal.RED, Signal.AMBER)
+    mask &= ~(view.num("leader_gap_m") < away_m)
+    # Inside a junction, or where the ego goes first, it does not brake for the junction's line.
+    free = (view.num("junction_m") == 0) | view.light(Signal.GREEN)
+    free |= view.text("junction_duty") == Duty.PRIORITY.value
+    brakes = view.log.ego.acceleration_mps2 < REACT_MPS2
+    begins = np.flatnonzero(mask[:-1] & free[:-1] & (away_m[:-1] < 30) & ~brakes[:-1] & brakes[1:])
+    found = [
+        (int(step), True)
+        for step in begins
+        if view.speed[step] - view.speed[step : step + 25].min() > 1.5
+    ]
+    goes = _next(view.speed > 1.0)
+    for _, end in _runs(mask & (away_m < 8) & (view.speed < STILL_MPS)):
+        if end < view.log.steps and goes[end] - end < 20:
+            found.append((end - 1, True))
+    yield from sorted(found)
 
 
 def _duty(*duties: Duty) -> Callable[[_View], Iterator[tuple[int, bool]]]:
@@ -251,10 +268,11 @@ def _duty(*duties: Duty) -> Callable[[_View], Iterator[tuple[int, bool]]]:
         owed = np.isin(view.text("junction_duty"), [duty.value for duty in duties])
         mask = owed & (view.num("junction_m") < 40) & view.first_in_line()
         mask &= view.text("foes") != ""
-        yield from _before_braking(view, mask, least_mps=3.0)
+        found = list(_before_braking(view, mask, least_mps=3.0))
         for first, end in _runs(owed & (view.speed < STILL_MPS) & (view.num("junction_m") < 6)):
             if end < view.log.steps and view.first_in_line()[first]:
-                yield max(first, end - 5), True
+                found.append((max(first, end - 5), True))
+        yield from sorted(found)
 
     return rule
 

@@ -26,7 +26,9 @@ def shown(obeyed: Sequence[str]) -> tuple[str, ...]:
 
 
 def colour(letter: str) -> Signal:
-    """The colour that a letter of SUMO's states stands for; red-yellow counts as red."""
+    """The colour of a letter of SUMO's states; "" is no signal, and red-yellow counts as red."""
+    if not letter:
+        return Signal.NONE
     if letter in "rRsu":
         return Signal.RED
     if letter in "yY":
