@@ -167,6 +167,23 @@ WITH_DATA = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("verb", "settings"),
+    [
+        ("compare", ("planner:", "protocol:", "fallback:", "out:", "page:")),
+        ("table", ("published=", "out=")),
+        ("prompt show", ("clip=", "images=", "run=")),
+        ("report", ("planner, protocol, fallback and page.clips",)),
+        ("merge", ("out=",)),
+    ],
+)
+def test_the_help_of_a_verb_names_its_own_settings(verb: str, settings, capsys):
+    assert main([*verb.split(), "--help"]) == 0
+    begins = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    for setting in settings:
+        assert any(line.startswith(setting) for line in begins), setting
+
+
 @pytest.mark.parametrize(("words", "said"), NO_DATA_NEEDED)
 def test_bad_input_ends_in_one_clear_line(words, said, capsys):
     code, _, err = run(words, capsys)

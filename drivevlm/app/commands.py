@@ -23,6 +23,8 @@ class Verb:
     settings: bool = True
     defaults: tuple[str, ...] = ()
     """Settings that it has unless told otherwise."""
+    own: type | tuple[str, ...] = ()
+    """What else it can be told: a config class, or lines."""
 
 
 def _eval(words: list[str]) -> int:
@@ -198,12 +200,18 @@ VERBS = {
             "drivevlm prompt show clip=3 run=runs/baselines",
         ),
         _prompt_show,
+        own=(
+            "clip=N: which one, counted from 0 over the chosen scenes",
+            "images=FOLDER: where its pictures are written",
+            "run=FOLDER: of a run, whose planner's memory is shown",
+        ),
     ),
     "report": Verb(
         "make table and page again from a run folder, without its model",
         ("drivevlm report runs/baselines", "drivevlm report runs/baselines page.clips=10"),
         _report,
         settings=False,
+        own=("planner, protocol, fallback and page.clips: see drivevlm eval --help",),
     ),
     "compare": Verb(
         "what became of one run in another: paired statistics, and the clips that changed",
@@ -214,6 +222,7 @@ VERBS = {
         ),
         _compare,
         settings=False,
+        own=verbs.CompareSettings,
     ),
     "table": Verb(
         "one table over several runs, with published figures where they compare",
@@ -223,12 +232,17 @@ VERBS = {
         ),
         _table,
         settings=False,
+        own=(
+            "published=PROTOCOL: its published figures stand beside the runs'",
+            "out=FOLDER: of table.json and table.md; beside the first run where left out",
+        ),
     ),
     "merge": Verb(
         "join the parts of a run that was made with run.shard=i/n",
         ("drivevlm merge out=runs/whole runs/part0 runs/part1",),
         _merge,
         settings=False,
+        own=("out=FOLDER: of the whole run",),
     ),
     "pack": Verb(
         "write data as parquet shards (of about shard_mb=256) for training",

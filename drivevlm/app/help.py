@@ -32,6 +32,10 @@ def help_of(name: str, words: Sequence[str]) -> int:
     print(f"drivevlm {name}: {verb.summary}\n")
     for example in verb.examples:
         print(f"    {example}")
+    if isinstance(verb.own, type):
+        print(f"\n{_described(verb.own)}")
+    elif verb.own:
+        print("".join(f"\n  {line}" for line in verb.own))
     if not verb.settings:
         return 0
     chosen = [word for word in words if word.partition("=")[0] in GROUPS]

@@ -47,7 +47,8 @@ class CompareSettings:
         fallback: The baseline that stands in for a failed plan; the runs' own, where they agree.
         out: The folder that is written; null is ``compare-NAME OF A`` in b's folder, with the
             planners where they were asked for.
-        page: The page.
+        page: Its ``clips`` are how many are shown at most, those that changed most first; 0 writes
+            no page.
     """
 
     planner: tuple[str, ...] = ()
