@@ -11,7 +11,7 @@ from shapely import Polygon, affinity
 from drivevlm.world.pose import Pose2
 from drivevlm_sim.curve import Arc, Curve
 from drivevlm_sim.made_once import WorldError
-from drivevlm_sim.map_layers import Lane, MapLayers, RoadSegment, StopLine
+from drivevlm_sim.map_layers import Lane, MapLayers, RoadSegment, StopLine, TrafficLight
 from drivevlm_sim.nuscenes_names import LOCATIONS, MAP_SIZES_M
 
 GAP_M = 20.0
@@ -88,6 +88,7 @@ def joined(location: str, towns: Sequence[tuple[str, MapLayers, Place]]) -> MapL
         stop_lines=tuple(line for part in parts for line in part.stop_lines),
         lane_dividers=tuple(line for part in parts for line in part.lane_dividers),
         road_dividers=tuple(line for part in parts for line in part.road_dividers),
+        traffic_lights=tuple(light for part in parts for light in part.traffic_lights),
     )
 
 
@@ -108,9 +109,20 @@ def _moved(town: str, layers: MapLayers, place: Place) -> MapLayers:
         ped_crossings=tuple(map(area, layers.ped_crossings)),
         walkways=tuple(map(area, layers.walkways)),
         carparks=tuple(map(area, layers.carparks)),
-        stop_lines=tuple(StopLine(area(s.polygon), s.kind) for s in layers.stop_lines),
+        stop_lines=tuple(
+            StopLine(area(s.polygon), s.kind, tuple(f"{town}/{name}" for name in s.lights))
+            for s in layers.stop_lines
+        ),
         lane_dividers=tuple(line + place.offset_m for line in layers.lane_dividers),
         road_dividers=tuple(line + place.offset_m for line in layers.road_dividers),
+        traffic_lights=tuple(
+            TrafficLight(
+                f"{town}/{light.name}",
+                (light.xyz_m[0] + x_m, light.xyz_m[1] + y_m, light.xyz_m[2]),
+                light.yaw_rad,
+            )
+            for light in layers.traffic_lights
+        ),
     )
 
 

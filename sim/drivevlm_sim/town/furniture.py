@@ -26,7 +26,7 @@ SIGNS = {
     Control.ALL_WAY_STOP: "stop_sign",
     Control.YIELD: "yield_sign",
 }
-ISLAND_M2 = 900.0
+ISLAND_M2 = 1600.0
 """Land inside a road smaller than this is a roundabout's island."""
 
 

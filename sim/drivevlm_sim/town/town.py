@@ -155,7 +155,8 @@ class Prop:
     Attributes:
         kind: ``tree``, ``lamp``, ``pole`` (of a signal), ``stop_sign``, ``yield_sign``,
             ``speed_sign``, ``hydrant``, ``bench``, ...: a mesh of the renderer.
-        xyz_m, yaw_rad: Its foot and heading.
+        xyz_m, yaw_rad: Its foot and heading: a sign's face looks along it, a lamp's arm points
+            along it, a pole has it from the drivers whom its heads are for.
         scale: Of the mesh.
         variant: Which of the kind; the limit in km/h of a ``speed_sign``.
         reach_m: Length of the arm of a ``pole``, at a height of 5.6 m: to the left of its heading
