@@ -28,7 +28,7 @@ from drivevlm_sim.town.town import (
 ROAD_Y_M = 100.0
 LANE_M = 3.5
 EGO_X_M = 90.0
-HEAD_XYZ_M = (122.0, 95.5, 3.4)
+HEAD_XYZ_M = (122.0, 95.5, 2.9)
 WHITE = (0.72, 0.72, 0.70)
 
 
@@ -55,7 +55,7 @@ def tiny_town(walls: tuple[Building, ...] = ()) -> Town:
         [Prop("tree", (x, 107.5, 0.0), 0.3 * x, 1.0, k) for k, x in enumerate((40, 62, 84, 110))]
         + [Prop("lamp", (x, 105.2, 0.13), -np.pi / 2) for x in (50.0, 80.0, 110.0)]
         + [
-            Prop("pole", (122.0, 95.2, 0.13), 0.0, 4.2),
+            Prop("pole", (122.25, 95.5, 0.13), 0.0, variant=1),
             Prop("stop_sign", (124.8, 105.0, 0.13), 0.0),
             Prop("yield_sign", (112.0, 95.0, 0.13), np.pi),
             Prop("speed_sign", (104.0, 95.0, 0.13), np.pi, 1.0, 50),

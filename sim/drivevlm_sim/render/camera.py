@@ -40,6 +40,11 @@ class View:
         planes = np.stack([w + x, w - x, w + y, w - y, w + z])
         return np.asarray(planes / np.linalg.norm(planes[:, :3], axis=1, keepdims=True))
 
+    @property
+    def turned(self) -> bool:
+        """Whether what is counter-clockwise in the town is clockwise for the graphics card."""
+        return bool(np.linalg.det(self.clip_from_town[:3, :3]) > 0)
+
     def sees_spheres(self, centres_m: Floats, radii_m: Floats, least_px: float = 0.0) -> Mask:
         """(N,) whether spheres may show, each at least ``least_px`` wide."""
         away = np.linalg.norm(centres_m - self.eye_m, axis=1)

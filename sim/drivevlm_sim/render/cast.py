@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivevlm.world.pose import Pose2, Pose3
-from drivevlm.world.sets import Signal
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.made_once import WorldError
 from drivevlm_sim.render.riders import STRIDE_M, WALK
@@ -23,17 +22,15 @@ CLEARANCE_M = 0.02
 BLINK_STEPS = 4
 """Indicators are lit for so many steps and then dark for as many."""
 
-SIGNAL_OF_LETTER: Mapping[str, Signal] = {
-    **dict.fromkeys("Gg", Signal.GREEN),
-    **dict.fromkeys("yYu", Signal.AMBER),
-    **dict.fromkeys("rRsoO", Signal.RED),
+LIT_OF_LETTER: Mapping[str, int] = {
+    **dict.fromkeys("Gg", Lamp.GREEN.bit),
+    **dict.fromkeys("yY", Lamp.AMBER.bit),
+    **dict.fromkeys("rRs", Lamp.RED.bit),
+    "u": Lamp.RED.bit | Lamp.AMBER.bit,
+    "o": Lamp.AMBER.bit,
+    "O": 0,
 }
-"""What a head shows for a letter of SUMO's states."""
-_LIT = {
-    Signal.RED: Lamp.RED.bit,
-    Signal.AMBER: Lamp.AMBER.bit,
-    Signal.GREEN: Lamp.GREEN.bit,
-}
+"""Lamps that a head shows for a letter of SUMO's states; ``o`` blinks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,23 +89,20 @@ def town_from_ego(log: SceneLog, step: int) -> Pose3:
     return Pose3.from_pose2(Pose2(x_m, y_m, float(log.ego.yaw_rad[step])))
 
 
-def signals(town: Town, log: SceneLog, step: int) -> Iterator[tuple[SignalHead, Signal]]:
-    """Every signal head of the town and what it shows."""
+def signals(town: Town, log: SceneLog, step: int) -> Iterator[tuple[SignalHead, int]]:
+    """Every signal head of the town and the bits of its lit lamps."""
     for head in town.signal_heads:
         if head.signal not in log.signals:
             raise WorldError(f"scene {log.name} tells no state of signal plan {head.signal!r}")
         state = log.signals[head.signal][step]
-        if head.link >= len(state) or state[head.link] not in SIGNAL_OF_LETTER:
+        if head.link >= len(state) or state[head.link] not in LIT_OF_LETTER:
             raise WorldError(
                 f"scene {log.name}: link {head.link} of signal plan {head.signal!r} has no state "
-                f"among {''.join(SIGNAL_OF_LETTER)} in {state!r}"
+                f"among {''.join(LIT_OF_LETTER)} in {state!r}"
             )
-        yield head, SIGNAL_OF_LETTER[state[head.link]]
-
-
-def lit_of(signal: Signal) -> int:
-    """Bits of the lamp that a head shows."""
-    return _LIT[signal]
+        letter = state[head.link]
+        dark = letter == "o" and step // BLINK_STEPS % 2
+        yield head, 0 if dark else LIT_OF_LETTER[letter]
 
 
 def _actor(track: Track, row: int, step: int, z_m: float) -> Actor:

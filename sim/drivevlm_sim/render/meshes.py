@@ -11,8 +11,8 @@ from drivevlm.world.pose import Floats
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.made_once import WorldError
 from drivevlm_sim.render import riders, vehicles
-from drivevlm_sim.render.shapes import Vertices, fitted
-from drivevlm_sim.render.street_things import PROPS, signal_head
+from drivevlm_sim.render.shapes import Vertices, fitted, outward
+from drivevlm_sim.render.street_things import PROPS, signal_arm, signal_head
 from drivevlm_sim.scene_log import Body
 from drivevlm_sim.town.town import Prop
 
@@ -20,7 +20,7 @@ INSET_M = 0.004
 """A mesh keeps so much from its box, so that what the lidar hits lies inside."""
 SAMPLES = 240
 """Points on a body's surface by which its visibility is judged."""
-HEAD = "signal_head"
+HEAD, ARM = "signal_head", "signal_arm"
 
 PAINTS = (
     (0.78, 0.78, 0.78),
@@ -74,15 +74,20 @@ def prop_name(prop: Prop) -> str:
     return f"{prop.kind}/{prop.variant % variants if variants else prop.variant}"
 
 
+def coarse_name(name: str) -> str:
+    """Name of a mesh with fewer triangles for far away; "" where there is none."""
+    return name.replace("tree/", "far_tree/") if name.startswith("tree/") else ""
+
+
 @cache
 def mesh(name: str) -> Vertices:
-    """The mesh of a name of ``body_name`` or ``prop_name``, or ``HEAD``."""
-    if name == HEAD:
-        return signal_head()
+    """The mesh of a name of ``body_name`` or ``prop_name``, or ``HEAD`` or ``ARM``."""
+    if name in (HEAD, ARM):
+        return outward(signal_head() if name == HEAD else signal_arm())
     kind, number = name.split("/")
     if kind in PROPS:
-        return PROPS[kind][0](int(number))
-    return _body(Body(kind), int(number))
+        return outward(PROPS[kind][0](int(number)))
+    return outward(_body(Body(kind), int(number)))
 
 
 @cache

@@ -134,11 +134,13 @@ out vec4 pixel;
 void main() {
     vec3 way = normalize(ray);
     float up = max(way.z, 0.0);
-    vec3 rgb = mix(fog_rgb, zenith_rgb, pow(up, 0.55));
+    vec3 rgb = mix(fog_rgb, zenith_rgb, sqrt(up));
     float cloud = texture(textures, vec3(way.xy / (up + 0.12) * 0.22, 10.0)).r * 1.25;
     rgb = mix(rgb, cloud_rgb, smoothstep(cloudy, cloudy + 0.35, cloud) * smoothstep(0.0, 0.25, up));
     float near = max(dot(way, sun_way), 0.0);
-    rgb += disc_rgb * (pow(near, 900.0) * 2.0 + pow(near, 24.0) * 0.22);
+    float halo = near * near * near; halo *= halo; halo *= halo; halo *= halo;
+    float disc = halo * halo; disc *= disc; disc *= disc; disc *= disc; disc *= disc;
+    rgb += disc_rgb * (disc * 2.0 + halo * 0.22);
     pixel = vec4(sqrt(clamp(rgb, 0.0, 1.0)), 1.0);
 }
 """

@@ -232,6 +232,17 @@ def both_sides(mesh: Vertices) -> Vertices:
     return np.concatenate([mesh, copy])
 
 
+def outward(mesh: Vertices) -> Vertices:
+    """A copy whose triangles run counter-clockwise seen from where their normals point."""
+    corners = mesh.reshape(-1, 3, ROW)
+    edges = corners[:, 1:, 0:3] - corners[:, :1, 0:3]
+    across = np.cross(edges[:, 0], edges[:, 1])
+    wrong = (across * corners[:, :, 3:6].mean(axis=1)).sum(axis=1) < 0
+    copy = corners.copy()
+    copy[wrong] = copy[wrong][:, [0, 2, 1]]
+    return copy.reshape(-1, ROW)
+
+
 def fitted(mesh: Vertices, low: Point, high: Point) -> Vertices:
     """A copy stretched to fill a box exactly."""
     xyz = mesh[:, 0:3].astype(np.float64)

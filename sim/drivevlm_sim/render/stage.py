@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,11 @@ from drivevlm_sim.render.cast import Actor
 from drivevlm_sim.render.gl import PLACED_ROW, Drawable, Kind, Pass, Placed, device
 from drivevlm_sim.render.town_mesh import town_chunks
 from drivevlm_sim.scene_log import SceneLog
-from drivevlm_sim.town.town import Town
+from drivevlm_sim.town.town import Prop, Town
 
 # N: placed things, sorted by mesh. C: chunks of the town.
+COARSE_PX = 45.0
+"""Trees that look smaller are drawn with fewer triangles."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,25 +64,22 @@ class Stage:
         self._flat = np.array([chunk.flat for chunk in chunks])
         self._meshes: dict[str, Drawable] = {}
         props = sorted(town.props, key=lambda prop: (prop.kind, prop.variant, prop.xyz_m))
-        self._props = [
-            (meshes.prop_name(prop), _row(_pose(prop.xyz_m, prop.yaw_rad), scale=prop.scale))
-            for prop in props
-        ]
+        self._props = _grouped([part for prop in props for part in _prop_rows(prop)])
 
     def setting(self, log: SceneLog, step: int) -> Setting:
         """Place the road users, the signal heads and the props of a step."""
         actors = cast.actors(self.town, log, step)
-        placed = list(self._props)
+        placed: list[tuple[str, Placed]] = []
         for k, actor in enumerate(actors):
             tint = meshes.colour_of(actor.body, actor.colour)
             row = _row(actor.town_from_body, tint=tint, lit=actor.lit, name=k + 1)
             placed.append((meshes.body_name(actor.body, actor.pose), row))
         heads = list(cast.signals(self.town, log, step))
-        for k, (head, signal) in enumerate(heads):
+        for k, (head, lit) in enumerate(heads):
             pose = _pose(head.xyz_m, head.yaw_rad)
-            row = _row(pose, lit=cast.lit_of(signal), name=len(actors) + k + 1)
+            row = _row(pose, lit=lit, name=len(actors) + k + 1)
             placed.append((meshes.HEAD, row))
-        return _sorted(placed, actors, len(heads))
+        return _sorted({**self._props, **_grouped(placed)}, actors, len(heads))
 
     def draw(
         self,
@@ -92,29 +91,41 @@ class Stage:
         least_px: float = 0.0,
     ) -> None:
         """Draw what a view may show; ``flat`` says whether the ground is drawn too."""
+        chunks = self._chunks_of(view)
+        # Walls first: what they hide then costs no pixel. The ground last: much of it is hidden.
+        for k in chunks:
+            if not self._flat[k]:
+                self._chunks[k].draw(kind)
         seen = view.sees_spheres(setting.centres_m, setting.radii_m, least_px)
+        ctx = self.device.ctx
+        ctx.enable(ctx.CULL_FACE)
+        ctx.cull_face = "front" if view.turned else "back"
+        near = view.sees_spheres(setting.centres_m, setting.radii_m, COARSE_PX)
         for k, name in enumerate(setting.mesh_names):
             start, stop = setting.starts[k : k + 2]
-            rows = setting.rows[start:stop][seen[start:stop]]
-            if len(rows):
-                self._mesh(name).draw(kind, rows)
-        for k in self._chunks_of(view, flat=flat):
-            self._chunks[k].draw(kind)
+            rows, coarse = setting.rows[start:stop], meshes.coarse_name(name)
+            fine = near[start:stop] if coarse else seen[start:stop]
+            self._draw_placed(kind, name, rows[fine])
+            if coarse:
+                self._draw_placed(kind, coarse, rows[seen[start:stop] & ~fine])
+        ctx.disable(ctx.CULL_FACE)
+        for k in chunks:
+            if flat and self._flat[k]:
+                self._chunks[k].draw(kind)
 
-    def _chunks_of(self, view: View, *, flat: bool) -> Sequence[int]:
+    def _draw_placed(self, kind: Kind, name: str, rows: Placed) -> None:
+        if name not in self._meshes:
+            self._meshes[name] = self.device.drawable(meshes.mesh(name))
+        if len(rows):
+            self._meshes[name].draw(kind, rows)
+
+    def _chunks_of(self, view: View) -> Sequence[int]:
         """Chunks that a view may show, the nearest first, so that hidden pixels cost little."""
         seen: Mask = view.sees_boxes(self._low_m, self._high_m)
-        if not flat:
-            seen &= ~self._flat
         near = np.clip(view.eye_m, self._low_m, self._high_m)
         away = np.linalg.norm(near - view.eye_m, axis=1)
         order = np.argsort(away, kind="stable")
         return [int(k) for k in order if seen[k]]
-
-    def _mesh(self, name: str) -> Drawable:
-        if name not in self._meshes:
-            self._meshes[name] = self.device.drawable(meshes.mesh(name))
-        return self._meshes[name]
 
 
 TRUTH = Kind(Pass.TRUTH)
@@ -127,29 +138,48 @@ def _pose(xyz_m: tuple[float, float, float], yaw_rad: float) -> Pose3:
     return Pose3(turn, np.array(xyz_m, dtype=np.float64))
 
 
+def _prop_rows(prop: Prop) -> list[tuple[str, Placed]]:
+    """A prop's meshes: a pole may carry an arm as long as its reach."""
+    pose = _pose(prop.xyz_m, prop.yaw_rad)
+    parts = [(meshes.prop_name(prop), _row(pose, scale=(prop.scale, prop.scale, prop.scale)))]
+    if prop.reach_m:
+        parts.append((meshes.ARM, _row(pose, scale=(1.0, prop.reach_m, 1.0))))
+    return parts
+
+
 def _row(
     town_from_mesh: Pose3,
     *,
-    scale: float = 1.0,
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
     lit: int = 0,
     name: int = 0,
 ) -> Placed:
     row = np.empty(PLACED_ROW, dtype=np.float32)
-    row[:12].reshape(3, 4)[:, :3] = town_from_mesh.rotation * scale
+    row[:12].reshape(3, 4)[:, :3] = town_from_mesh.rotation * np.array(scale)
     row[:12].reshape(3, 4)[:, 3] = town_from_mesh.translation_m
     row[12:15] = tint
     row[15:17] = lit, name
     return row
 
 
-def _sorted(placed: Sequence[tuple[str, Placed]], actors: tuple[Actor, ...], heads: int) -> Setting:
-    names = sorted({name for name, _ in placed})
-    groups = {name: [row for other, row in placed if other == name] for name in names}
+def _grouped(placed: Sequence[tuple[str, Placed]]) -> dict[str, Placed]:
+    """(N, 17) rows by mesh."""
+    groups: dict[str, list[Placed]] = {}
+    for name, row in placed:
+        groups.setdefault(name, []).append(row)
+    return {name: np.array(rows) for name, rows in groups.items()}
+
+
+def _sorted(groups: Mapping[str, Placed], actors: tuple[Actor, ...], heads: int) -> Setting:
+    """Props share no mesh with what moves, so that groups need not be joined."""
+    names = sorted(groups)
     counts = [len(groups[name]) for name in names]
-    rows = np.array([row for name in names for row in groups[name]], dtype=np.float32)
-    rows = rows.reshape(-1, PLACED_ROW)
-    scale = np.linalg.norm(rows[:, 0:3], axis=1)
+    none = np.zeros((0, PLACED_ROW), dtype=np.float32)
+    rows = np.concatenate([none, *(groups[name] for name in names)])
+    # The longest of a placed mesh's axes bounds how far it reaches.
+    axes = rows[:, :12].reshape(-1, 3, 4)[:, :, :3]
+    scale = np.linalg.norm(axes, axis=1).max(axis=1)
     radii_m = np.repeat([meshes.radius_m(name) for name in names], counts) * scale
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Setting(actors, heads, tuple(names), starts, rows, radii_m)

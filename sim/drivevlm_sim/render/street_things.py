@@ -34,6 +34,8 @@ LENS_PITCH_M = 0.34 * HEAD_SCALE
 HEAD_SIZE_M = (0.30, 0.38 * HEAD_SCALE, 1.05 * HEAD_SCALE)
 """Depth, width and height of a head's housing."""
 
+MAST_M, POST_M = 5.8, 3.5
+"""Heights of the poles of signals."""
 LAMP_HEIGHT_M = 7.2
 LAMP_ARM_M = 1.8
 """A street lamp shines from so high, so far ahead of its foot."""
@@ -62,22 +64,28 @@ def signal_head() -> Vertices:
             [np.full(16, front + 0.01), radius * np.cos(angle), z + radius * np.sin(angle)], -1
         )
         parts.append(cap(lens, (1.0, 0.0, 0.0), Material(rgb, gloss=0.1, lamp=lamp)))
-        hood = angle[:9]  # the upper half
+        half = angle[:9]  # the upper half
         near = np.stack(
             [
                 np.full(9, front),
-                (radius + 0.015) * np.cos(hood),
-                z + (radius + 0.015) * np.sin(hood),
+                (radius + 0.015) * np.cos(half),
+                z + (radius + 0.015) * np.sin(half),
             ],
             -1,
         )
         far = near + vec(0.16, 0.0, 0.0)
-        parts.append(faces(np.stack([near[:-1], near[1:], far[1:], far[:-1]], 1), HOUSING))
+        hood = np.stack([near[:-1], near[1:], far[1:], far[:-1]], 1)
+        parts += [faces(hood, HOUSING), faces(hood[:, ::-1], HOUSING)]
     return np.concatenate(parts)
 
 
-def tree(variant: int) -> Vertices:
-    """A leafy tree, or a fir for every fourth."""
+def far_tree(variant: int) -> Vertices:
+    """A tree with coarser leaves."""
+    return tree(variant, sides=5, rows=3)
+
+
+def tree(variant: int, sides: int = 8, rows: int = 5) -> Vertices:
+    """A leafy tree, or a fir for every fourth; ``sides`` and ``rows`` of each lump of leaves."""
     rng = np.random.default_rng([71, variant])
     height = float(rng.uniform(5.0, 7.5))
     if variant % 4 == 3:
@@ -92,7 +100,8 @@ def tree(variant: int) -> Vertices:
         turn = rng.uniform(0, 2 * np.pi)
         end = (np.cos(turn) * 0.9, np.sin(turn) * 0.9, height * 0.68)
         parts.append(rod((0, 0, height * 0.42), end, 0.07, BARK, 0.04, 5))
-    for k in range(9):
+    for k in range(7):
+        rng = np.random.default_rng([72, variant, k])
         turn = k * 2.4 + rng.uniform(-0.4, 0.4)
         away = 0.0 if k == 0 else rng.uniform(0.7, 1.35)
         centre = (
@@ -100,12 +109,12 @@ def tree(variant: int) -> Vertices:
             np.sin(turn) * away,
             height * (0.82 if k == 0 else rng.uniform(0.54, 0.80)),
         )
-        wide = rng.uniform(0.75, 1.2) if k else 1.3
+        wide = rng.uniform(0.85, 1.25) if k else 1.35
         green = np.array([0.085, 0.17, 0.04]) * rng.uniform(0.75, 1.25)
-        bumps = rng.uniform(0.78, 1.18, (7, 9))
+        bumps = rng.uniform(0.78, 1.18, (rows + 1, sides))
         bumps[[0, -1]] = 1.0
         leaves = Material((green[0], green[1], green[2]), Layer.LEAVES, metres=2.0)
-        parts.append(ellipsoid(centre, (wide, wide, wide * 0.85), leaves, 9, 6, bumps))
+        parts.append(ellipsoid(centre, (wide, wide, wide * 0.85), leaves, sides, rows, bumps))
     return np.concatenate(parts)
 
 
@@ -127,9 +136,16 @@ def lamp_post(_: int) -> Vertices:
     )
 
 
-def pole(_: int) -> Vertices:
-    """A round post, 1 m tall: its scale is its height."""
-    return rod((0, 0, 0), (0, 0, 1.0), 0.018, METAL)
+def pole(variant: int) -> Vertices:
+    """Carries signal heads: a mast whose arm is added to it, or (variant 1) a short post."""
+    height, radius = ((MAST_M, 0.12), (POST_M, 0.07))[variant]
+    return rod((0, 0, 0), (0, 0, height), radius, METAL, radius * 0.75)
+
+
+def signal_arm() -> Vertices:
+    """A mast's arm, 1 m along y: stretched to its reach."""
+    z = MAST_M - 0.2
+    return rod((0, 0, z), (0, 1.0, z), 0.07, METAL, 0.05)
 
 
 def stop_sign(_: int) -> Vertices:
@@ -192,8 +208,9 @@ def cone(_: int) -> Vertices:
 
 PROPS: Mapping[str, tuple[Callable[[int], Vertices], int]] = {
     "tree": (tree, 8),
+    "far_tree": (far_tree, 8),
     "lamp": (lamp_post, 1),
-    "pole": (pole, 1),
+    "pole": (pole, 2),
     "stop_sign": (stop_sign, 1),
     "yield_sign": (yield_sign, 1),
     "speed_sign": (speed_sign, 0),

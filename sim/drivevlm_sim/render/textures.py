@@ -22,7 +22,7 @@ WINDOW_M, FLOOR_M = 2.6, 3.1
 SIGN_CELLS = {
     "stop": 0,
     "yield": 1,
-    **{f"limit_{kmh}": 2 + k for k, kmh in enumerate((20, 30, 40, 50, 60, 70, 80))},
+    **{f"limit_{kmh}": 2 + k for k, kmh in enumerate(range(20, 81, 5))},
 }
 """Places of the signs in their layer, row by row."""
 _CELLS = 4

@@ -50,6 +50,7 @@ def town_chunks(town: Town) -> list[Chunk]:
 
 def ground_m(town: Town, xy_m: Floats) -> Floats:
     """Height of the ground under points (..., 2): the kerb's on a sidewalk, else 0."""
+    shapely.prepare([town.sidewalk, town.road])
     on_walk = shapely.contains_xy(town.sidewalk, xy_m[..., 0], xy_m[..., 1])
     on_road = shapely.contains_xy(town.road, xy_m[..., 0], xy_m[..., 1])
     return np.where(on_walk & ~on_road, KERB_M, 0.0)
@@ -153,8 +154,14 @@ def _lawn(tile: Polygon) -> Vertices:
 
 
 def _buildings(buildings: Sequence[Building]) -> Iterator[Chunk]:
+    """Whole buildings, those of one square together: a draw call costs more than a wall."""
+    squares: dict[tuple[int, int], list[Vertices]] = {}
     for k, building in enumerate(buildings):
-        yield _chunk(_walls(building, k), flat=False)
+        middle = building.polygon.centroid
+        square = int(middle.x // CHUNK_M), int(middle.y // CHUNK_M)
+        squares.setdefault(square, []).append(_walls(building, k))
+    for _, walls in sorted(squares.items()):
+        yield _chunk(np.concatenate(walls), flat=False)
 
 
 def _walls(building: Building, number: int) -> Vertices:

@@ -26,7 +26,7 @@ VISIBLE_FROM = (0.4, 0.6, 0.8)
 GROUND_INTENSITY, THING_INTENSITY = 15.0, 60.0
 
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-_SIDE_PX = 1280
+_SIDE_PX = 800
 _VIEWS = 4
 
 
