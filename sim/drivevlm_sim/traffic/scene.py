@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drivevlm.world.pose import Floats
 from drivevlm.world.sets import Command
@@ -96,7 +97,7 @@ class Scenes:
             weather=sky.weather,
             sun=sky.sun,
             family=family,
-            facts={fact: values[rows] for fact, values in life.facts.items()},
+            facts={fact: _part(values, rows) for fact, values in life.facts.items()},
         )
 
     def _others(self, ego: Mover, first: int, steps: int) -> dict[str, Track]:
@@ -160,6 +161,12 @@ def _cut(track: Track, first: int, steps: int) -> Track:
         lamps=track.lamps[rows],
         lane=track.lane[rows],
     )
+
+
+def _part(values: NDArray[np.generic], rows: slice) -> NDArray[np.generic]:
+    """Some rows; texts no wider than these need, so that they do not depend on other rows."""
+    part = values[rows]
+    return np.array(part.tolist(), dtype=np.str_) if part.dtype.kind == "U" else part
 
 
 def _still(parked: Parked, steps: int, seed: int) -> Track:

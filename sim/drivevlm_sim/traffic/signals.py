@@ -64,17 +64,17 @@ class SignalPlan:
                 )
         raise ValueError(f"signal {signal} runs no program of its own: {current}")
 
-    def after(self, wait_s: float) -> str:
-        """The state ``wait_s`` from now."""
-        phase, rest_s = self.phase, self.rest_s
+    def after(self, steps: int) -> str:
+        """The state that is obeyed in the step that is made ``steps`` from now; 1 is the next."""
+        phase, rest_s, wait_s = self.phase, self.rest_s, (steps - 1) * STEP_S
         while wait_s >= rest_s - STEP_S * 1e-3:
             phase = (phase + 1) % len(self.phases)
             rest_s += self.phases[phase][0]
         return self.phases[phase][1]
 
-    def forced_after(self, wait_s: float, links: Iterable[int], letter: str) -> str:
-        """The state ``wait_s`` from now with some links forced and all others held."""
-        state = list(self.after(wait_s))
+    def forced(self, steps: int, links: Iterable[int], letter: str) -> str:
+        """The same with some links forced and all others held."""
+        state = list(self.after(steps))
         for link in links:
             state[link] = letter
         return "".join(state)
