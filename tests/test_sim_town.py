@@ -14,6 +14,7 @@ import shapely
 from shapely import LineString, Point
 
 from drivevlm_sim.made_once import WorldError
+from drivevlm_sim.make.places import joined, placed
 from drivevlm_sim.map_layers import MapLayers, StopKind
 from drivevlm_sim.nuscenes_map import rounded
 from drivevlm_sim.nuscenes_names import MAP_SIZES_M
@@ -368,6 +369,41 @@ def test_areas_stay_valid_when_rounded(mapped):
         (same,) = rounded(polygon)
         assert same.is_valid
         assert same.symmetric_difference(polygon).area < 0.01 + 0.002 * polygon.length
+
+
+def test_towns_on_one_canvas_keep_their_lights():
+    towns = [made("signals"), made("random")]
+    places = placed([(town.name, town.left_hand, town.size_m) for town in towns])
+    parts = [(t.name, town_layers(t, "boston-seaport"), places[t.name]) for t in towns]
+    both = joined("boston-seaport", parts)
+    assert len(both.traffic_lights) == sum(len(town.signal_heads) for town in towns)
+    last, head = both.traffic_lights[-1], towns[1].signal_heads[-1]
+    moved_m = np.array(last.xyz_m[:2]) - np.array(head.xyz_m[:2])
+    np.testing.assert_allclose(moved_m, places[towns[1].name].offset_m)
+    assert any(len(line.lights) >= 2 for line in both.stop_lines)
+
+
+@pytest.mark.part
+@pytest.mark.parametrize("seed", range(12))
+def test_drawn_recipes_make_towns_whose_lanes_meet_their_junctions(seed):
+    recipe = town_recipe(seed)
+    town = make_town(recipe)
+    layers = town_layers(town, location_of(town))
+    assert all(polygon.is_valid for polygon in layers.polygons())
+    corners = {
+        (round(x, 3), round(y, 3))
+        for segment in layers.road_segments
+        if segment.is_intersection
+        for x, y in segment.polygon.exterior.coords
+    }
+    for lane in layers.lanes:
+        if lane.connector or not lane.successors:
+            continue
+        for x, y in (lane.left_m[-1], lane.right_m[-1]):
+            assert (round(float(x), 3), round(float(y), 3)) in corners, lane.name
+    for way in (*town.lanes.values(), *town.connectors.values()):
+        strip = LineString(way.centre_m).buffer(way.width_m / 2, cap_style="flat")
+        assert strip.difference(town.road).area < 0.005 * strip.area, way.name
 
 
 def net_of(town: Town):
