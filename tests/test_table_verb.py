@@ -65,6 +65,13 @@ def test_one_table_holds_the_rows_of_all_runs_with_the_files_beside_the_first(tm
     assert "| mine.json | b | - | mine.json feedbeef |" in path.read_text()
 
 
+def test_what_was_noted_of_a_plan_file_stands_below_the_table(tmp_path):
+    told = scored_plans()
+    told["plan_file"]["notes"] = ["the plans look as if in other axes"]
+    folders = [folder(tmp_path / "a", results()), folder(tmp_path / "b", told, commit="")]
+    assert "b: the plans look as if in other axes" in shown(folders)
+
+
 def test_a_scored_plan_file_says_by_which_commit_it_was_scored(tmp_path):
     told = {**scored_plans(), "commit": COMMIT + " + uncommitted changes"}
     path = folder(tmp_path / "a", told, commit="")

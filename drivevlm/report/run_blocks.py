@@ -11,6 +11,7 @@ from drivevlm.report.results import (
     LEAK,
     branch,
     headline,
+    listed,
     marks_of,
     number,
     remarks,
@@ -118,7 +119,8 @@ def run_remarks(runs: Sequence[Run]) -> tuple[str, ...]:
     """What must be known beside the numbers, each line once, with its runs if not of all."""
     said: dict[str, list[str]] = {}
     for run in runs:
-        for line in dict.fromkeys(remarks(run.results)):
+        noted = listed(run.results, "plan_file", "notes")
+        for line in dict.fromkeys([*remarks(run.results), *noted]):
             said.setdefault(line, []).append(run.name)
     return tuple(
         line if len(names) == len(runs) else _attributed(line, names)
