@@ -31,6 +31,7 @@ from drivevlm_sim.make.recipe import WorldRecipe
 from drivevlm_sim.make.stage import do_stage
 from drivevlm_sim.make.workers import done_jobs
 from drivevlm_sim.map_layers import Lane, MapLayers
+from drivevlm_sim.traffic.families import Family as SceneFamily
 from drivevlm_sim.twins.budget import Offer
 from drivevlm_sim.twins.twin_pair import Family
 
@@ -236,9 +237,11 @@ def test_shards_are_the_whole_without_overlap():
 
 
 def test_a_family_that_no_town_hosts_is_an_impossible_recipe():
-    recipe = WorldRecipe(scenes=2, pairs=0, families=("red", "roundabout"))
+    recipe = WorldRecipe(
+        scenes=2, pairs=0, families=(SceneFamily.RED_LIGHT, SceneFamily.ROUNDABOUT)
+    )
     with pytest.raises(WorldError, match="impossible recipe: no town of this world hosts round"):
-        films(recipe, offers(9, "red", 0), [])
+        films(recipe, offers(9, "red_light", 0), [])
 
 
 def test_what_is_missing_is_said():

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from drivevlm import verbs
-from drivevlm.app.settings import changed, composed, recorded
+from drivevlm.app.settings import EVAL, SIM_MAKE, Root, changed, composed, recorded
+from drivevlm.build.make_settings import MakeRunSettings
 from drivevlm.build.settings import SettingError
 
 
@@ -25,6 +26,8 @@ class Verb:
     """Settings that it has unless told otherwise."""
     own: type | tuple[str, ...] = ()
     """What else it can be told: a config class, or lines."""
+    root: Root = EVAL
+    """What its settings are composed from."""
 
 
 def _eval(words: list[str]) -> int:
@@ -113,6 +116,21 @@ def _table(words: list[str]) -> int:
     return 0
 
 
+def _sim_make(words: list[str]) -> int:
+    values, _ = composed(words, SIM_MAKE)
+    print(verbs.make(values, Console()))
+    return 0
+
+
+def _sim_show(words: list[str]) -> int:
+    scene, words = _taken("scene", words)
+    given = {word.partition("=")[0] for word in words}
+    defaults = [word for word in SHOW_DEFAULTS if word.partition("=")[0] not in given]
+    values, groups = composed([*defaults, *words])
+    print(verbs.show_scene(values, groups, Console(), scene=scene or "0"))
+    return 0
+
+
 def _merge(words: list[str]) -> int:
     out, parts = _taken("out", words)
     if out is None or not parts:
@@ -150,6 +168,9 @@ STATS_DEFAULTS = {
     "protocol": "protocol=[exact]",
     "planner": "planner=[constant_velocity,ctrv,ctra,ego_mlp,stop]",
 }
+
+SHOW_DEFAULTS = ("data=nuscenes", "data.version=v1.0-synth")
+"""What ``sim show`` reads unless told otherwise."""
 
 VERBS = {
     "eval": Verb(
@@ -253,5 +274,33 @@ VERBS = {
             " data.split=train data.frames=2 out=/data/packed",
         ),
         _pack,
+    ),
+    "sim make": Verb(
+        "make a world: towns, traffic, six cameras, twin pairs, in the nuScenes format",
+        (
+            "drivevlm sim make out=worlds/tiny world.scenes=2 world.pairs=2 world.towns=1",
+            "drivevlm sim make world=small out=/data/worlds",
+            "drivevlm sim make world=small world.scenes=2 world.pairs=8 world.seed=17"
+            " out=/data/w17",
+            "drivevlm sim make world=train out=/data/train run.shard=0/4",
+        ),
+        _sim_make,
+        own=MakeRunSettings,
+        root=SIM_MAKE,
+    ),
+    "sim show": Verb(
+        "a scene as a film: its cameras, the road from above, the reasons in words",
+        (
+            "drivevlm sim show data.root=worlds/tiny scene=1 out=scene.mp4",
+            "drivevlm sim show data.root=worlds/tiny scene=scene-2001 out=scene.gif",
+            "drivevlm sim show data.root=worlds/tiny data.version=v1.0-twins out=pair.gif",
+        ),
+        _sim_show,
+        settings=False,
+        own=(
+            "data.root=FOLDER: the data root, and data.version, data.cameras, ... as in eval",
+            "scene=N: which one, counted from 0, or its name",
+            "out=FILE: an .mp4 or a .gif; scene-NAME.mp4 here where left out",
+        ),
     ),
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import yaml
 
 from drivevlm.app.commands import VERBS
-from drivevlm.app.settings import GROUPS, composed, members, nearest
+from drivevlm.app.settings import EVAL, composed, members, nearest
 from drivevlm.build.table import CHOICES, settings_class
 
 
@@ -38,18 +38,20 @@ def help_of(name: str, words: Sequence[str]) -> int:
         print("".join(f"\n  {line}" for line in verb.own))
     if not verb.settings:
         return 0
-    chosen = [word for word in words if word.partition("=")[0] in GROUPS]
-    values, groups = composed([*verb.defaults, *chosen])
+    chosen = [word for word in words if word.partition("=")[0] in verb.root.groups]
+    values, groups = composed([*verb.defaults, *chosen], verb.root)
     print("\nGroups, chosen by GROUP=NAME; name one before --help to see its settings:\n")
-    for group in GROUPS:
+    for group in verb.root.groups:
         print(f"  {group:<8} {', '.join(members(group))} (here: {groups[group]})")
-    print("\nChoices:\n")
-    for setting, choices in CHOICES.items():
-        print(f"  {setting:<16} {', '.join(choices)}")
+    if verb.root == EVAL:
+        print("\nChoices:\n")
+        for setting, choices in CHOICES.items():
+            print(f"  {setting:<16} {', '.join(choices)}")
     print("\nSettings and their defaults, changed by KEY=VALUE (lists: KEY=[a,b]):\n")
     print("  " + yaml.safe_dump(values, sort_keys=False).replace("\n", "\n  ").rstrip())
-    for group in ("data", "vlm"):
-        print(f"\n{group}={groups[group]}: {_described(settings_class(group, groups[group]))}")
+    for group in verb.root.groups:
+        if group != "prompt":
+            print(f"\n{group}={groups[group]}: {_described(settings_class(group, groups[group]))}")
     return 0
 
 

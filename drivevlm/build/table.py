@@ -309,7 +309,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def settings_class(group: str, member: str) -> type:
-    """The config class of a member of ``data`` or ``vlm``."""
+    """The config class of a member of ``data``, ``vlm`` or ``world``."""
+    if group == "world":
+        return WorldRecipe
     return (DATA if group == "data" else MODELS)[member].settings
 
 

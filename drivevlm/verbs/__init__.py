@@ -41,6 +41,7 @@ from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
 from drivevlm.verbs.score import score
+from drivevlm.verbs.sim import make, show_scene
 from drivevlm.verbs.stats import stats
 from drivevlm.verbs.table import table
 from drivevlm.verbs.twins import twins
@@ -54,12 +55,14 @@ __all__ = [
     "CompareSettings",
     "compare",
     "evaluate",
+    "make",
     "merge",
     "pack_data",
     "protocols",
     "report",
     "score",
     "show_prompt",
+    "show_scene",
     "stats",
     "table",
     "twins",

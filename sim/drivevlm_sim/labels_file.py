@@ -6,7 +6,7 @@ The form is ``drivevlm/data/nuscenes/drivevlm_labels.schema.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,10 @@ def write_labels(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def label_line(labels: SceneLabels, *, sample: str, token_of: Callable[[str], str]) -> str:
-    """One keyframe's line.
-
-    Args:
-        labels: Their instances are names of the world's tracks.
-        sample: Token of the keyframe.
-        token_of: The instance token of a track's name.
-    """
+def label_values(labels: SceneLabels) -> dict[str, Any]:
+    """A keyframe's line but for its sample; instances are still names of the world's tracks."""
     signal, lead, route = labels.signal, labels.lead, labels.route
-    values: dict[str, Any] = {
-        "sample": sample,
+    return {
         "signal": {
             "state": signal.state.value,
             "distance_m": _rounded(signal.distance_m),
@@ -40,7 +33,7 @@ def label_line(labels: SceneLabels, *, sample: str, token_of: Callable[[str], st
         "lead": None
         if lead is None
         else {
-            "instance": token_of(lead.instance),
+            "instance": lead.instance,
             "gap_m": _rounded(lead.gap_m),
             "visible": lead.visible,
         },
@@ -48,10 +41,10 @@ def label_line(labels: SceneLabels, *, sample: str, token_of: Callable[[str], st
             "longitudinal": labels.meta.longitudinal.value,
             "lateral": labels.meta.lateral.value,
         },
-        "critical": [_tested(cause, token_of) for cause in labels.tested],
+        "critical": [_tested(cause) for cause in labels.tested],
         "relations": [
             {
-                "instance": token_of(relation.instance),
+                "instance": relation.instance,
                 "lane": relation.lane.value,
                 "gap_m": _rounded(relation.gap_m),
                 "ttc_s": _rounded(relation.ttc_s),
@@ -66,12 +59,34 @@ def label_line(labels: SceneLabels, *, sample: str, token_of: Callable[[str], st
         "sentences": list(labels.sentences),
         "paraphrases": labels.paraphrases,
     }
-    return json.dumps(values)
 
 
-def _tested(cause: TestedCause, token_of: Callable[[str], str]) -> dict[str, Any]:
-    named = {"signal": cause.name} if cause.is_signal else {"instance": token_of(cause.name)}
-    return {**named, "moved_m": _rounded(cause.moved_m), "visible": cause.visible}
+def label_line(values: Mapping[str, Any], *, sample: str, token_of: Callable[[str], str]) -> str:
+    """A line from ``label_values``.
+
+    Args:
+        values: Of the keyframe.
+        sample: Token of the keyframe.
+        token_of: The instance token of a track's name.
+    """
+
+    def named(part: Mapping[str, Any]) -> dict[str, Any]:
+        renamed = {"instance": token_of(part["instance"])} if "instance" in part else {}
+        return {**part, **renamed}
+
+    line = {
+        "sample": sample,
+        **values,
+        "lead": None if values["lead"] is None else named(values["lead"]),
+        "critical": [named(part) for part in values["critical"]],
+        "relations": [named(part) for part in values["relations"]],
+    }
+    return json.dumps(line)
+
+
+def _tested(cause: TestedCause) -> dict[str, Any]:
+    key = "signal" if cause.is_signal else "instance"
+    return {key: cause.name, "moved_m": _rounded(cause.moved_m), "visible": cause.visible}
 
 
 def _rounded(value: float | None) -> float | None:

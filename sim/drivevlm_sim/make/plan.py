@@ -194,7 +194,7 @@ def _check_families(
     recipe: WorldRecipe, scenes: Sequence[SceneOffer], pairs: Sequence[PairOffer]
 ) -> None:
     there = {offer.family for offer in scenes}
-    lost: list[str] = [name for name in recipe.families if name not in there]
+    lost = [family.value for family in recipe.families if family.value not in there]
     if len(recipe.twin_families) < len(Family) and recipe.pairs:
         offered = {pair.offer.family for pair in pairs}
         lost += [family.value for family in recipe.twin_families if family not in offered]

@@ -10,6 +10,7 @@ from typing import Any
 from drivevlm_sim.made_once import WorldError
 from drivevlm_sim.scene_log import Weather
 from drivevlm_sim.town.recipe import TownRecipe, town_recipe
+from drivevlm_sim.traffic.families import Family as SceneFamily
 from drivevlm_sim.twins.budget import PairWish
 from drivevlm_sim.twins.twin_pair import Family
 
@@ -63,7 +64,7 @@ class WorldRecipe:
     traffic_s: float = 240.0
     runs: int = 1
     weathers: tuple[Weather, ...] = tuple(Weather)
-    families: tuple[str, ...] = ()
+    families: tuple[SceneFamily, ...] = ()
     twin_families: tuple[Family, ...] = tuple(Family)
     choice: Choice = Choice.EVENTS
     approaching: int = 0

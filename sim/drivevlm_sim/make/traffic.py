@@ -1,0 +1,65 @@
+"""Watches one town for a while: which scenes and pairs its traffic offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from drivevlm_sim.make.plan import TrafficJob, counted
+from drivevlm_sim.make.recipe import KEYFRAME_S, Choice, WorldRecipe
+from drivevlm_sim.make.traffic_part import members_of
+from drivevlm_sim.scene_log import STEP_S, SceneLog
+from drivevlm_sim.town.make_town import make_town
+from drivevlm_sim.traffic.facts import Witness
+from drivevlm_sim.traffic.families import Family
+from drivevlm_sim.traffic.record import Recording
+from drivevlm_sim.traffic.scene import Scenes, Sky
+from drivevlm_sim.traffic.windows import at_random, for_training
+from drivevlm_sim.twins.pairs import find_pairs
+from drivevlm_sim.twins.story import tell
+
+SPARE = 3
+"""Towns look for so many times their share, so that the draw over all towns has a choice."""
+
+
+def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
+    """The part of a job: logs of scenes and pairs, and what was filtered out, by reason."""
+    recipe = job.recipe
+    seed = recipe.traffic_seed(job.town, job.run)
+    story = tell(make_town(recipe.town(job.town)), seed=seed, seconds=recipe.traffic_s)
+    scenes, reasons = windows(recipe, story.recording) if recipe.scenes else ([], {})
+    pairs, tries = [], []
+    if recipe.pairs:
+        found = find_pairs(story, families=recipe.twin_families)
+        pairs = list(found.pairs)
+        tries = [counts.rejects for counts in found.counts.values()]
+    return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(tries)})
+
+
+def windows(recipe: WorldRecipe, recording: Recording) -> tuple[list[SceneLog], Mapping[str, int]]:
+    """Scenes of a recording as the recipe wants them chosen, and rejections by reason."""
+    cutter = Scenes(Witness(recording))
+    steps = round((recipe.keyframes - 1) * KEYFRAME_S / STEP_S) + 1
+    families = recipe.families or tuple(Family)
+    share = -(-recipe.scenes * SPARE // (recipe.towns * recipe.runs))
+    if recipe.choice is Choice.EVENTS:
+        choice = for_training(
+            cutter, count=share, steps=steps, seed=recording.seed, families=families
+        )
+    else:
+        each = -(-share // len(families))
+        choice = at_random(
+            cutter, per_family=each, steps=steps, seed=recording.seed, families=families
+        )
+    logs = [
+        cutter.scene(
+            window.ego,
+            first=window.first,
+            steps=window.steps,
+            name=f"{recording.town}/{recording.seed}/{window.ego}-{window.first}",
+            family=window.family.value,
+            sky=Sky(),
+        )
+        for window in choice.windows
+    ]
+    return logs, choice.rejected
