@@ -228,6 +228,13 @@ def test_an_ego_that_goes_aside_is_turned_among_road_users_and_on_boundaries():
         assert scores.touched[touch].hit[0, :3].tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize(("edge_m", "there"), [(24.75, True), (24.85, False)])
+def test_an_edge_of_the_road_counts_up_to_20_cm_inside_the_patch(edge_m: float, there: bool):
+    """The patch is 50 m wide: it ends 25 m to the left, and lines are kept up to 24.8 m."""
+    truth = mapped.on_map(road(speed_mps=0.0), road_segment=mapped.strip(edge_m, -3.1))
+    assert (boundary_polylines_m(truth)[..., 1].max() > 24.0) == there
+
+
 def test_crossing_the_boundary_counts_unless_the_recorded_ego_is_on_it_too():
     ahead = mapped.on_map(road(speed_mps=0.0), road_segment=mapped.strip(3.1, -3.1, ahead_m=9.0))
     assert summed(PROTOCOL, ahead, straight(4.0))["ccr"]["2s"].mean == 1.0
