@@ -110,13 +110,12 @@ def _body(body: Body, pose: int) -> Vertices:
     low, high = [-x, -y, 0.02 + INSET_M], [x, y, size.height_m - INSET_M]
     if body is not Body.PEDESTRIAN:
         return fitted(_MAKERS[body](), low, high)
-    # A stride is shorter than the box in most poses: only its longest one fills it.
-    strides = [riders.pedestrian(k) for k in range(riders.WALK + 1)]
-    reach = np.concatenate([stride[:, 0:3] for stride in strides])
-    scale = (np.array(high) - np.array(low)) / (reach.max(axis=0) - reach.min(axis=0))
-    walker = strides[pose]
-    walker[:, 0:3] = (walker[:, 0:3] - reach.min(axis=0)) * scale + np.array(low)
-    return walker
+    # People are as tall as their box, but longer strides alone fill its length.
+    walker = riders.pedestrian(pose)
+    least, most = (walker[:, 0:3].min(axis=0), walker[:, 0:3].max(axis=0))
+    scale = (high[2] - low[2]) / (most[2] - least[2])
+    half = np.minimum((most - least) * scale, np.array(high) - np.array(low)) / 2
+    return fitted(walker, [-half[0], -half[1], low[2]], [half[0], half[1], high[2]])
 
 
 def _spread(corners: Floats, rng: Generator) -> Floats:

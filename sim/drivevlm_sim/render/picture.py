@@ -167,9 +167,9 @@ class Renderer:
     def _draw_mirror(
         self, view: View, look: Look, lights: Mapping[str, object], setting: Setting
     ) -> None:
-        """The town upside down, at half the size: what a wet road reflects."""
-        half = max(1, view.size_px[0] // 2), max(1, view.size_px[1] // 2)
-        target, texture = self.stage.device.mirror_target(half)
+        """The town upside down, in a small picture: what a wet road reflects."""
+        small = max(1, view.size_px[0] // 3), max(1, view.size_px[1] // 3)
+        target, texture = self.stage.device.mirror_target(small)
         target.use()
         self._draw_scene(view.mirrored(), look, lights, setting, mirror=True)
         texture.use(3)

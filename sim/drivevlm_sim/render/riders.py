@@ -13,6 +13,7 @@ from drivevlm_sim.render.shapes import (
     Vertices,
     box,
     ellipsoid,
+    fitted,
     moved,
     rod,
     vec,
@@ -38,9 +39,9 @@ def pedestrian(pose: int) -> Vertices:
     lift = 0.0 if pose == 0 else float(np.cos(2 * np.pi * (pose - 0.5) / WALK))
     parts = [*_trunk(np.zeros(3), 0.03 if pose else 0.0)]
     for side, way in ((1, 1.0), (-1, -1.0)):
-        thigh, knee = 0.42 * way * swing, max(0.0, way * lift) * 0.7 + (0.25 if pose else 0.0)
+        thigh, knee = 0.34 * way * swing, max(0.0, way * lift) * 0.7 + (0.25 if pose else 0.0)
         parts += _leg(np.array([0.0, side * 0.095, 0.90]), thigh, thigh - knee)
-        shoulder = np.array([0.0, side * 0.215, 1.42])
+        shoulder = np.array([0.0, side * 0.19, 1.40])
         parts += _arm(shoulder, -0.45 * way * swing, -0.45 * way * swing + (0.35 if pose else 0.1))
     return np.concatenate(parts)
 
@@ -95,11 +96,18 @@ def _trunk(at: Floats, lean: float) -> list[Vertices]:
     top = at + np.array([lean * 2, 0.0, 0.0])
     return [
         ellipsoid(at + vec(0.0, 0.0, 0.93), (0.13, 0.17, 0.12), TROUSERS),
-        ellipsoid((at + top) / 2 + vec(0.0, 0.0, 1.19), (0.135, 0.205, 0.32), CLOTH),
+        _flattened(rod(vec(0, 0, 0.96), top + vec(0, 0, 1.36), 0.155, CLOTH, 0.19, 10)),
+        ellipsoid(top + vec(0.0, 0.0, 1.37), (0.125, 0.20, 0.10), CLOTH),
         rod(top + vec(0.0, 0.0, 1.44), top + vec(0.01, 0.0, 1.54), 0.055, SKIN, sides=6),
         ellipsoid(top + vec(0.02, 0.0, 1.62), (0.10, 0.08, 0.125), SKIN),
         ellipsoid(top + vec(-0.01, 0.0, 1.66), (0.105, 0.09, 0.095), HAIR),
     ]
+
+
+def _flattened(mesh: Vertices) -> Vertices:
+    """A trunk is wider than it is deep."""
+    low, high = mesh[:, :3].min(axis=0), mesh[:, :3].max(axis=0)
+    return fitted(mesh, vec(0.68, 1.0, 1.0) * low, vec(0.68, 1.0, 1.0) * high)
 
 
 def _leg(hip: Floats, thigh: float, shin: float) -> list[Vertices]:
@@ -118,7 +126,7 @@ def _arm(shoulder: Floats, upper: float, lower: float) -> list[Vertices]:
     elbow[1] = shoulder[1] * 1.12
     wrist = elbow + 0.25 * np.array([np.sin(lower), 0.0, -np.cos(lower)])
     return [
-        rod(shoulder, elbow, 0.055, CLOTH, 0.045),
+        rod(shoulder, elbow, 0.058, CLOTH, 0.045),
         rod(elbow, wrist, 0.042, CLOTH, 0.035),
         ellipsoid(wrist, (0.045, 0.035, 0.055), SKIN, 6, 4),
     ]

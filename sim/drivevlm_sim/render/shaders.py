@@ -92,11 +92,14 @@ void main() {
     float mirrored = gloss * (0.25 + 0.75 * graze * graze);
     vec3 rgb = mix(c * light, sky, mirrored) + sun_rgb * (gloss * lit * glint * 1.5);
 #ifdef WET
-    vec2 at = gl_FragCoord.xy / mirror_px;
-    at += (t.rg - 0.78) * vec2(0.05, 0.10) * facing;
-    float puddle = 0.55 + 0.45 * smoothstep(0.7, 0.95, t.r);
-    vec3 seen = texture(mirror, at).rgb;
-    rgb = mix(rgb, seen * seen, ground * (0.10 + 0.80 * graze * graze) * puddle);
+    // A rough wet road smears what it mirrors along the line of sight.
+    vec2 at = gl_FragCoord.xy / mirror_px + (t.rg - 0.78) * vec2(0.05, 0.16) * facing;
+    vec3 near = texture(mirror, at).rgb;
+    vec3 mid = texture(mirror, at - vec2(0.0, 0.022)).rgb;
+    vec3 far = texture(mirror, at + vec2(0.0, 0.028)).rgb;
+    vec3 seen = (near * near * 2.0 + mid * mid + far * far) * 0.25;
+    float wetness = 0.30 + 0.50 * smoothstep(0.66, 0.98, t.r);
+    rgb = mix(rgb, seen, ground * (0.14 + 0.76 * graze * graze) * wetness);
 #endif
     float emits = mix(shine.a, -shine.a * (1.0 - t.a), step(shine.a, 0.0));
     rgb = mix(rgb, shine.rgb, emits);

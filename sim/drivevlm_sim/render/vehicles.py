@@ -69,8 +69,8 @@ def sedan() -> Vertices:
     """A saloon."""
     parts = [_hull(_SEDAN, roof=(3, 4)), _pillars(_SEDAN, (-0.35,), 3)]
     parts += _wheels((-1.40, 1.38), 0.33, 0.92)
-    parts += _rear_lamps(-2.29, 0.78, 0.62, 0.80, wide_m=0.40)
-    parts += _front(2.28, 0.74, 0.60, 0.72)
+    parts += _rear_lamps(-2.325, 0.78, 0.62, 0.80, wide_m=0.40)
+    parts += _front(2.315, 0.76, 0.52, 0.68)
     parts.append(box((-0.98, -0.16, 1.30), (-0.90, 0.16, 1.42), BRAKE))
     return np.concatenate(parts)
 
@@ -80,7 +80,7 @@ def suv() -> Vertices:
     parts = [_hull(_SUV, roof=(2, 3, 4)), _pillars(_SUV, (-1.35, -0.30), 3)]
     parts += _wheels((-1.40, 1.42), 0.37, 0.95)
     parts += _rear_lamps(-2.35, 0.84, 0.82, 1.06, wide_m=0.30)
-    parts += _front(2.33, 0.78, 0.76, 0.90)
+    parts += _front(2.365, 0.80, 0.68, 0.86)
     parts.append(box((-2.20, -0.18, 1.46), (-2.10, 0.18, 1.54), BRAKE))
     return np.concatenate(parts)
 
@@ -90,8 +90,8 @@ def van() -> Vertices:
     parts = [_hull(_VAN, roof=(1, 2, 3), blind_until=0.2)]
     parts += _wheels((-1.60, 1.65), 0.36, 0.98)
     parts += _rear_lamps(-2.66, 0.90, 0.75, 1.12, wide_m=0.16)
-    parts += _front(2.63, 0.80, 0.74, 0.90)
-    rear = [(-2.64, 0.1, 1.30), (-2.64, 0.72, 1.30), (-2.62, 0.66, 1.85), (-2.62, 0.1, 1.85)]
+    parts += _front(2.665, 0.82, 0.66, 0.86)
+    rear = [(-2.67, 0.1, 1.30), (-2.67, 0.72, 1.30), (-2.635, 0.66, 1.85), (-2.635, 0.1, 1.85)]
     parts.append(both_sides(quad(rear[1], rear[0], rear[3], rear[2], GLASS)))
     parts.append(box((-2.66, -0.20, 2.02), (-2.58, 0.20, 2.10), BRAKE))
     return np.concatenate(parts)
