@@ -93,7 +93,7 @@ REACT_MPS2 = -0.7
 """Braking harder than this is a reaction."""
 STILL_MPS = 0.3
 """Slower than this is standing."""
-_SOON = round(3.5 / STEP_S)
+_SOON = round(3.0 / STEP_S)
 _AGAIN = round(6.0 / STEP_S)  # moments of a family that are closer than this are one
 
 
@@ -201,12 +201,13 @@ def _car_following(view: _View) -> Iterator[tuple[int, bool]]:
 
 
 def _hard_braking_lead(view: _View) -> Iterator[tuple[int, bool]]:
-    """The leader begins to brake hard, and the ego has not."""
+    """The leader begins to brake hard; the ego has not, and does so within 3 s."""
     hard = view.num("leader_acceleration_mps2") < -2.0
     mask = hard & (view.num("leader_gap_m") < 35) & (view.num("leader_speed_mps") > 2)
     for first, end in _runs(mask):
         free = view.log.ego.acceleration_mps2[first] > REACT_MPS2
-        if end - first >= 6 and view.speed[first] > 4 and free:
+        soon = int(view.brakes_from[first]) - first < _SOON
+        if end - first >= 6 and view.speed[first] > 4 and free and soon:
             yield first, True
 
 
