@@ -258,3 +258,12 @@ def rows(tables: Path, name: str) -> list[dict[str, Any]]:
 def test_no_clip_is_no_path():
     assert axle_paths(np.zeros((0, 6, 2)), lidar_ego_m=np.zeros((0, 2))).xy_m.shape == (0, 6, 2)
     assert len(Mounts.of([]).yaw_rad) == 0
+
+
+def test_a_reversing_body_stands_off_its_way_no_further_than_in_a_turn_of_5_m():
+    """Back and a little aside: the angle between body and way grows to arcsin(1 m / 5 m)."""
+    way = np.array([[[-1.0 * k, 0.1 * k] for k in range(1, 7)]])
+    headings = axle_paths(way, lidar_ego_m=np.array([[1.0, 0.0]])).yaw_rad[0]
+    off_rad = headings - np.arctan2(-0.1, 1.0)
+    assert off_rad[-1] == pytest.approx(np.arcsin(0.2))
+    assert (np.diff(off_rad) >= -1e-9).all()
