@@ -78,7 +78,7 @@ def test_a_clips_numbers_are_called_as_the_tables_call_them(tmp_path):
     records = planned(tmp_path, [Counting()])
     scores = scored(records, "counting", protocols=("lightemma", "exact"))
     (numbers,) = scores.numbers(scores.tokens[0]).values()
-    for name in ("lightemma ADE 3s (m)", "exact L2 at avg (m)", "exact off drivable 3s"):
+    for name in ("lightemma ADE 3s (m)", "exact L2 at 3s (m)", "exact off drivable 3s"):
         assert name in numbers
 
 

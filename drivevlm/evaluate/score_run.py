@@ -162,7 +162,7 @@ def answers(recording: Recording, decisions: Mapping[str, Decision]) -> Json:
 
 
 def _shown(protocol: PlanningProtocol, scores: Scores, token: str) -> dict[str, float | None]:
-    """One clip's numbers; None where it is not counted, or cannot be judged."""
+    """One clip's numbers, of further figures the one at 3 s; None where it cannot be judged."""
     row = scores.only(np.array([token == other for other in scores.tokens], dtype=np.bool_))
     shown: dict[str, float | None] = {}
     for figure in protocol.rule.figures:
@@ -170,6 +170,8 @@ def _shown(protocol: PlanningProtocol, scores: Scores, token: str) -> dict[str, 
         values = clip_values(row, figure)[0] if len(row) else None
         known = known_columns(row, figure)
         for k, column in enumerate(columns_of(figure)):
+            if figure.name not in ("l2_m", "collision") and column != "3s":
+                continue
             value = None if values is None or not known[k] else float(values[k])
             told = None if value is None or np.isnan(value) else value
             shown[f"{protocol.name} {words} {column}{unit}"] = told
