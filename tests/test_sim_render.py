@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from shapely import MultiPoint, box, contains_xy
-from sim_cases import HEAD_XYZ_M, standing, tiny_log, tiny_town
+from sim_cases import EGO_X_M, HEAD_XYZ_M, standing, tiny_log, tiny_town
 
 from drivevlm.world.camera import Camera
 from drivevlm.world.pose import Floats, Pose3
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.flat.rig import flat_rig
 from drivevlm_sim.made_once import WorldError
+from drivevlm_sim.render import gl
 from drivevlm_sim.render.cast import Actor, town_from_ego
 from drivevlm_sim.render.gl import check_gl
+from drivevlm_sim.render.meshes import mesh
 from drivevlm_sim.render.picture import Renderer
 from drivevlm_sim.render.street_things import LENS_PITCH_M
 from drivevlm_sim.render.truth_pass import Sweep
@@ -212,8 +217,6 @@ def test_a_missing_signal_plan_is_said_in_one_line(renderer: Renderer) -> None:
 
 
 def test_an_unknown_prop_is_said_in_one_line() -> None:
-    from dataclasses import replace
-
     town = replace(tiny_town(), props=(Prop("statue", (0.0, 0.0, 0.0), 0.0),))
     with pytest.raises(WorldError, match=r"a prop is one of .*tree.*, got 'statue'"):
         Renderer(town)
@@ -249,9 +252,52 @@ def _hue(red: float, green: float, blue: float) -> str:
 
 
 def test_every_body_has_a_size_and_a_mesh() -> None:
-    from drivevlm_sim.render.meshes import mesh
-
     for body in Body:
         xyz = mesh(f"{body.value}/0")[:, :3]
         size = SIZES[body]
         assert (np.ptp(xyz, axis=0) < [size.length_m, size.width_m, size.height_m]).all()
+
+
+@pytest.mark.parametrize(
+    ("package", "says"),
+    [("moderngl", r"moderngl.*pip install"), ("mapbox_earcut", r"mapbox_earcut.*pip install")],
+)
+def test_a_missing_package_is_said_with_its_pip_line(
+    monkeypatch: pytest.MonkeyPatch, package: str, says: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(WorldError, match=says):
+        check_gl()
+
+
+def test_missing_egl_is_said_with_its_apt_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gl._EGL, "libegl", "libEGL_that_is_not_there.so")
+    with pytest.raises(WorldError, match="apt install libegl1 libgl1-mesa-dri") as told:
+        check_gl()
+    assert "\n" not in str(told.value)
+
+
+def test_people_stand_on_the_kerb_and_cross_on_the_road(renderer: Renderer) -> None:
+    walkers = (
+        standing("kerb", Body.PEDESTRIAN, (100.0, 95.0)),
+        standing("road", Body.PEDESTRIAN, (121.0, 98.0)),
+    )
+    kerb, road = renderer.sight(tiny_log(walkers), 0, RIG).actors
+    assert kerb.town_from_body.translation_m[2] == pytest.approx(0.13)
+    assert road.town_from_body.translation_m[2] == 0.0
+    assert road.centre_m[2] + road.size_lwh_m[2] / 2 == pytest.approx(1.75)
+
+
+def test_masks_and_depths_are_exact_to_a_fraction_of_a_pixel(renderer: Renderer) -> None:
+    log = tiny_log()
+    sight = renderer.sight(log, 0, LARGE)
+    rows, columns = np.nonzero(sight.masks["CAM_FRONT"] == 1)
+    camera = LARGE.cameras[0]
+    x, y, z = HEAD_XYZ_M
+    front = np.array([[x - 0.1, y, z]])
+    middle = _project(front, camera, town_from_ego(log, 0))[0]
+    assert abs(columns.mean() - middle[0]) < 0.4
+    assert abs(rows.mean() - middle[1]) < 0.4
+    near_m = sight.depths_m["CAM_FRONT"][rows, columns].min()
+    # The lens is 1.7 m ahead of the axle; hoods stand 0.26 m before the head's middle.
+    assert near_m == pytest.approx(x - 0.26 - EGO_X_M - 1.7, abs=0.02)

@@ -84,7 +84,7 @@ class Drawable:
 
 
 class Device:
-    """The card, or Mesa's software in its place. Make it after a fork, never before."""
+    """The card, or Mesa's software in its place: one for each process."""
 
     def __init__(self, ctx: moderngl.Context) -> None:
         self.ctx = ctx
@@ -191,7 +191,10 @@ def device() -> Device:
 
 
 def check_gl() -> None:
-    """Say now what rendering would miss later; leaves nothing open, so one may fork after it.
+    """Say now what rendering would miss later.
+
+    A process that draws must be spawned: forked from one that called this or drew, it hangs, for
+    Mesa's threads do not live through a fork.
 
     Raises:
         WorldError: A package is not installed, or the machine has no EGL.

@@ -30,8 +30,8 @@ BEAM_HEIGHT_M = 0.68
 class Renderer:
     """Draws a town; the vehicle that carries the cameras is not drawn.
 
-    Keep one for a town: meshes and programs stay on the card. Make it in the process that uses
-    it, after any fork.
+    Keep one for a town: meshes and programs stay on the card. Processes that draw are spawned,
+    never forked from one that drew (see ``check_gl``).
 
     Raises:
         WorldError: moderngl or EGL is missing (the message says what to install), or the town
