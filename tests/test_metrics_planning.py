@@ -200,6 +200,8 @@ def test_vad_needs_a_lidar_point_at_decision_time_and_uniad_does_not():
     truth = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0, points=0)
     assert any(collisions(UNIAD, truth, straight(4.0)))
     assert not any(collisions(VAD, truth, straight(4.0)))
+    one = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0, points=1)
+    assert any(collisions(VAD, one, straight(4.0)))
 
 
 def test_vad_sees_30_m_ahead_and_15_m_aside():

@@ -141,9 +141,10 @@ def test_everything_annotated_can_be_hit(category: str):
     assert any(collisions(road((category, 12.0, 0.0), speed_mps=0.0), straight(4.0)))
 
 
-def test_without_a_lidar_point_it_cannot_be_hit():
-    truth = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0, points=0)
-    assert not any(collisions(truth, straight(4.0)))
+@pytest.mark.parametrize(("points", "hit"), [(0, False), (1, True)])
+def test_one_lidar_point_makes_it_hittable(points: int, hit: bool):
+    truth = road(("vehicle.car", 12.0, 0.0), speed_mps=0.0, points=points)
+    assert any(collisions(truth, straight(4.0))) is hit
 
 
 def test_points_of_the_radar_do_not_count():

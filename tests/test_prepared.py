@@ -103,3 +103,19 @@ def test_kinds_of_clips_hold_their_tokens():
     splits = ready(Counting(), None).splits
     assert set(splits) == {"command_straight", "straight", "moving"}
     assert len(splits["straight"]) == 2 * 4  # of 10 keyframes, 4 have 3 s of future
+
+
+def test_settings_of_a_clip_do_not_prepare_truths_anew(tmp_path: Path):
+    """Only kinds of clips ask for the ego's past, and they are told again."""
+
+    @dataclass
+    class Known(Counting):
+        truth_digest: str = "same truths"
+
+    ready(Known(), tmp_path)
+    other = Known(digest="other proposals")
+    prepared(other, tokens_of(other), [PROTOCOLS["vad"]], cache=tmp_path)
+    assert not other.reads
+    changed = Known(truth_digest="other truths")
+    prepared(changed, tokens_of(changed), [PROTOCOLS["vad"]], cache=tmp_path)
+    assert changed.reads

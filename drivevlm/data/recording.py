@@ -63,6 +63,11 @@ class Recording(Protocol):
         """The truth with its map polygons, where the recording has a map."""
 
 
+def truth_digest_of(recording: Recording) -> str:
+    """Changes when a truth may change; of a recording that has no ``truth_digest``, its digest."""
+    return str(getattr(recording, "truth_digest", recording.digest))
+
+
 def twins_of(recording: Recording) -> tuple[TwinPair, ...]:
     """The pairs where a recording's clips are twins: it has ``twins`` then. Else none."""
     return tuple(getattr(recording, "twins", ()))

@@ -25,7 +25,7 @@ import drivevlm.data
 import drivevlm.metrics
 import drivevlm.world
 from drivevlm.baselines import MOTIONS, NoPastError
-from drivevlm.data.recording import Recording
+from drivevlm.data.recording import Recording, truth_digest_of
 from drivevlm.metrics.cases import Cases, Part, joined, loaded, part_of
 from drivevlm.metrics.planning import PlanningProtocol
 from drivevlm.metrics.protocols import PROTOCOLS
@@ -35,6 +35,7 @@ from drivevlm.world.pose import Floats
 from drivevlm.world.truth import FUTURE_STEPS, STEP_S
 
 Progress = Callable[[str, int, int], None]
+KINDS = "kinds"
 CHUNK = 50
 """So many clips are prepared by one worker at a time."""
 CODE = (drivevlm.world, drivevlm.metrics, drivevlm.data, drivevlm.baselines)
@@ -91,7 +92,7 @@ def kinds(
     progress: Progress = lambda what, done, total: None,
 ) -> Mapping[str, Collection[str]]:
     """The tokens of every kind of clip that occurs (see ``metrics.splits``)."""
-    path = _file(cache, recording, tokens, "kinds")
+    path = _file(cache, recording, tokens, KINDS)
     arrays = _arrays(path)
     if arrays is None or set(arrays) != set(SPLITS):
         found: dict[str, list[str]] = {name: [] for name in SPLITS}
@@ -182,7 +183,9 @@ def _file(
 ) -> Path | None:
     if cache is None:
         return None
-    told = "\n".join([recording.digest, what, code_digest(), *tokens])
+    # Kinds of clips are told by the ego's past too, which settings of a clip decide.
+    digest = recording.digest if what == KINDS else truth_digest_of(recording)
+    told = "\n".join([digest, what, code_digest(), *tokens])
     digest = hashlib.sha256(told.encode()).hexdigest()[:24]
     return cache / f"{what}-{digest}.npz"
 

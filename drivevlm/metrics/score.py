@@ -81,7 +81,10 @@ class Scores:
         )
 
     def lines(self, protocol: str) -> Iterator[dict[str, object]]:
-        """One object a clip for a file: per step, null where it cannot be judged."""
+        """One object a clip for a file: per step, null where it cannot be judged.
+
+        Where a protocol looks at a plan's end, these are the steps judged up to 3 s.
+        """
         for i, token in enumerate(self.tokens):
             known = self.known[i]
             told: dict[str, object] = {

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from drivevlm.build.settings import SettingError
 from drivevlm.build.table import Chosen
 from drivevlm.data.recording import Recording
 from drivevlm.evaluate.entrants import Decided, Entrant, Filed
+from drivevlm.evaluate.expert import Expert
 from drivevlm.evaluate.prepared import Progress, prepared
 from drivevlm.evaluate.score_run import RunScores, score_entrants
 from drivevlm.metrics.body_point import in_axes
@@ -151,6 +153,7 @@ def decided(
 
     A plan file speaks of no object and gives no reasons, so none are judged beside it.
     """
+    planners = [replace(p, reasons=False) if isinstance(p, Expert) else p for p in planners]
     decisions: dict[str, dict[str, Decision]] = {planner.name: {} for planner in planners}
     for number, token in enumerate(tokens if planners else (), start=1):
         clip = recording.clip(token)

@@ -109,14 +109,20 @@ class NuScenesRecording:
         """
         plain = replace(self._config, root="", cache="", scenes=(), split="")
         words = asdict(plain) | dict(self._inputs.digests)
-        words |= {"tables": self._contents, "scenes": self._names}
-        locations = {self._index.scene_location[row] for row in self._scene.values()}
-        expansions = [map_file(self._root, location) for location in sorted(locations)]
-        words["maps"] = [file_digest(path) for path in expansions if path.is_file()]
+        words |= {"truth": self.truth_digest, "scenes": self._names}
         words["can_bus"] = [file_digest(path) for path in self._can.files] if self._can else []
         words |= self._read
         text = json.dumps(words, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def truth_digest(self) -> str:
+        """Changes with the contents of tables and maps, and with what a decision time is."""
+        locations = {self._index.scene_location[row] for row in self._scene.values()}
+        expansions = [map_file(self._root, location) for location in sorted(locations)]
+        maps = [file_digest(path) for path in expansions if path.is_file()]
+        words = [self._contents, *maps, self._config.t0.value, self._config.anchor]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     @property
     def synthetic(self) -> bool:
