@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +25,8 @@ SHADOW_HALF_M = 64.0
 REACH_M = 300.0
 LEAST_PX = 0.7
 """What is smaller is left out of a picture."""
+MIRROR_REACH_M, MIRROR_LEAST_PX = 110.0, 9.0
+"""The same for what a wet road reflects; pixels are those of the picture itself."""
 BEAM_HEIGHT_M = 0.68
 
 
@@ -171,7 +174,8 @@ class Renderer:
         small = max(1, view.size_px[0] // 3), max(1, view.size_px[1] // 3)
         target, texture = self.stage.device.mirror_target(small)
         target.use()
-        self._draw_scene(view.mirrored(), look, lights, setting, mirror=True)
+        near = replace(view.mirrored(), reach_m=MIRROR_REACH_M)
+        self._draw_scene(near, look, lights, setting, mirror=True)
         texture.use(3)
 
     def _draw_scene(
@@ -201,7 +205,8 @@ class Renderer:
             "mirror_px": view.size_px,
         }
         device.set_uniforms(kind, {**lights, **place})
-        self.stage.draw(kind, view, setting, flat=not mirror, least_px=LEAST_PX)
+        least_px = MIRROR_LEAST_PX if mirror else LEAST_PX
+        self.stage.draw(kind, view, setting, flat=not mirror, least_px=least_px)
         town_from_clip: Floats = np.linalg.inv(view.clip_from_town)
         device.draw_sky({**lights, "town_from_clip": town_from_clip, "eye": view.eye_m})
 
