@@ -31,11 +31,13 @@ class Brief:
         title: Above it; "" for none.
         heads: Of the columns; a space may be broken.
         rows: A cell for each head.
+        leads: So many heads say whose row it is.
     """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[Text, ...], ...]
+    leads: int = 1
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title:
@@ -43,7 +45,7 @@ class Brief:
         table = plain_table()
         for k, head in enumerate(self.heads):
             broken = head.replace("_", " ").replace(" ", "\n")
-            table.add_column(Text(broken), justify="right" if k else "left")
+            table.add_column(Text(broken), justify="left" if k < self.leads else "right")
         for row in self.rows:
             table.add_row(*row)
         wanted = Measurement.get(console, options.update(width=1000), table).maximum
@@ -51,9 +53,10 @@ class Brief:
             yield table
         else:
             for row in self.rows:
-                cells = zip(self.heads[1:], row[1:], strict=True)
+                cells = zip(self.heads[self.leads :], row[self.leads :], strict=True)
                 told = ", ".join(f"{head} {cell}" for head, cell in cells)
-                yield Text.assemble(row[0], f": {told}")
+                whose = Text(" ").join(row[: self.leads])
+                yield Text.assemble(whose, f": {told}")
         yield ""
 
 
@@ -61,14 +64,20 @@ def further_brief(rows: Sequence[ScoreRow]) -> Iterator[RenderableType]:
     """The further figures of each protocol that has some, strict, at 3 s."""
     strict = [row for row in rows if not row.lenient]
     for protocol in dict.fromkeys(told.row.protocol for told in further_rows(strict)):
-        mine = [row for row in strict if row.protocol == protocol]
-        every = dict.fromkeys(name for row in mine for name in row.further)
-        names = tuple(name for name in every if not name.endswith(AT_ONE_STEP))
-        lines = tuple(
-            (planner_text(row), *(_cell(row.further.get(name), AT_3_S) for name in names))
-            for row in mine
-        )
-        yield Brief(f"{protocol}, further figures at 3 s", ("planner", *names), lines)
+        mine = [((planner_text(row),), row) for row in strict if row.protocol == protocol]
+        yield figures_brief(f"{protocol}, further figures at 3 s", ("planner",), mine)
+
+
+def figures_brief(
+    title: str, heads: tuple[str, ...], rows: Sequence[tuple[tuple[Text, ...], ScoreRow]]
+) -> Brief:
+    """The further figures at 3 s of rows of one protocol, each led by what says whose it is."""
+    every = dict.fromkeys(name for _, row in rows for name in row.further)
+    names = tuple(name for name in every if not name.endswith(AT_ONE_STEP))
+    lines = tuple(
+        (*lead, *(_cell(row.further.get(name), AT_3_S) for name in names)) for lead, row in rows
+    )
+    return Brief(title, (*heads, *names), lines, leads=len(heads))
 
 
 def kinds_brief(rows: Sequence[ScoreRow]) -> Iterator[RenderableType]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
+from drivevlm.report.brief import figures_brief
 from drivevlm.report.markdown import (
     further_markdown,
     markdown_cell,
@@ -26,7 +27,10 @@ EGO_STATUS = "ego status"
 
 
 class RunTable:
-    """Several runs, as wide as the terminal allows: it folds, it hides nothing."""
+    """Several runs, as wide as the terminal allows.
+
+    L2 and collision are all there; further figures at 3 s, and whole in table.md and table.json.
+    """
 
     def __init__(self, runs: Sequence[Run], blocks: Sequence[Block]) -> None:
         self._runs, self._blocks = runs, blocks
@@ -55,21 +59,10 @@ def _block(block: Block) -> Iterator[RenderableType]:
         cells = (row.l2_m, row.collision_pct)
         lines.append(Line(lead, row.n, cells, "italic dim", "published", apart=k == 0))
     yield ScoreGrid((*_lead_heads(block), "planner"), tuple(lines))
-    further = [(run, told) for run, row in block.entries for told in further_rows([row])]
-    if further:
-        figures = dict.fromkeys(told.name for _, told in further)
-        told_lines = tuple(
-            Line(
-                (Text(name), *_lead(block, run), planner_text(told.row)),
-                told.row.n,
-                (told.cells,),
-                group=name,
-            )
-            for name in figures
-            for run, told in further
-            if told.name == name
-        )
-        yield ScoreGrid(("figure", *_lead_heads(block), "planner"), told_lines, ("",), "95 %")
+    heads = (*_lead_heads(block), "planner")
+    ours = [((*_lead(block, run), planner_text(row)), row) for run, row in block.entries]
+    if any(row.further for _, row in ours):
+        yield figures_brief("further figures at 3 s", heads, ours)
     yield from (Text(line, style="yellow") for line in block.warnings)
     if block.published:
         yield Text(f"{NOT_OURS}:", style="italic")
