@@ -255,7 +255,7 @@ def test_impossible_recipes_are_refused():
     for wrong in (
         {"scenes": 0, "pairs": 0},
         {"pairs": 5000},
-        {"keyframes": 0},
+        {"keyframes": 11},
         {"shares": (0.5,)},
         {"weathers": ()},
     ):

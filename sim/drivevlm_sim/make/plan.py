@@ -129,11 +129,15 @@ def films(recipe: WorldRecipe, scenes: Sequence[SceneOffer], pairs: Sequence[Pai
         pair_jobs, short = _pair_films(recipe, pairs)
         jobs += pair_jobs
         missing += short
-    if not jobs:
-        raise WorldError(
-            "impossible recipe: its traffic gives no scene and no pair: more towns, runs or "
-            "traffic_s"
-        )
+    for what, wanted, got in (
+        ("scene", recipe.scenes, len(chosen)),
+        ("pair", recipe.pairs, len(jobs) - len(chosen)),
+    ):
+        if wanted and not got:
+            raise WorldError(
+                f"impossible recipe: its traffic gives no {what} at all: more towns, runs or "
+                "traffic_s"
+            )
     # A town is made once for the films that follow each other in it.
     return Films(tuple(sorted(jobs, key=lambda job: (job.town, job.name))), tuple(missing))
 

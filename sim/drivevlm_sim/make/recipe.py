@@ -21,6 +21,8 @@ KEYFRAME_S = 0.5
 FIRST_SCENE, FIRST_TWIN, LAST_SCENE = 2001, 5001, 9999
 MOST_SCENES = FIRST_TWIN - FIRST_SCENE
 MOST_PAIRS = (LAST_SCENE - FIRST_TWIN + 1) // 2
+LEAST_KEYFRAMES = 12
+"""A moment in a scene has 2.5 s before it and 3 s after it."""
 SEEDS_OF_A_RECIPE = 1000
 """A recipe of seed s uses town and scene seeds s to s + 999; shipped ones share none."""
 
@@ -81,7 +83,7 @@ class WorldRecipe:
             "towns": (self.towns, 1, SEEDS_OF_A_RECIPE),
             "scenes": (self.scenes, 0, MOST_SCENES),
             "pairs": (self.pairs, 0, MOST_PAIRS),
-            "keyframes": (self.keyframes, 1, 120),
+            "keyframes": (self.keyframes, LEAST_KEYFRAMES, 120),
             "traffic_s": (self.traffic_s, 60.0, 600.0),
             "runs": (self.runs, 1, SEEDS_OF_A_RECIPE // max(self.towns, 1)),
             "size_px": (min(self.size_px), 32, 4096),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from drivevlm_sim.twins.story import tell
 
 SPARE = 3
 """Towns look for so many times their share, so that the draw over all towns has a choice."""
+TRIES_PER_PAIR = 3
+"""About so many tries give a pair; of each family no more are made than its share needs."""
 
 
 def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
@@ -28,12 +31,14 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
     seed = recipe.traffic_seed(job.town, job.run)
     story = tell(make_town(recipe.town(job.town)), seed=seed, seconds=recipe.traffic_s)
     scenes, reasons = windows(recipe, story.recording) if recipe.scenes else ([], {})
-    pairs, tries = [], []
+    pairs, lost = [], []
     if recipe.pairs:
-        found = find_pairs(story, families=recipe.twin_families)
+        share = recipe.pairs * SPARE / (recipe.towns * recipe.runs * len(recipe.twin_families))
+        tries = math.ceil(share * TRIES_PER_PAIR)
+        found = find_pairs(story, families=recipe.twin_families, most_tries=tries)
         pairs = list(found.pairs)
-        tries = [counts.rejects for counts in found.counts.values()]
-    return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(tries)})
+        lost = [counts.rejects for counts in found.counts.values()]
+    return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(lost)})
 
 
 def windows(recipe: WorldRecipe, recording: Recording) -> tuple[list[SceneLog], Mapping[str, int]]:
