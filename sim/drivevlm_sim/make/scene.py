@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +41,8 @@ STANDS_MPS = 0.2
 PICTURED = (-2 * KEYFRAME_STEPS, -KEYFRAME_STEPS, 0)
 """Steps from t0 at which pairs have pictures; they have keyframes from 3 s before to 3 s after."""
 AROUND = range(-30, 31, KEYFRAME_STEPS)
+LOOKS_DIFFERENT = 24
+"""Of 255: pixels that differ by more do not differ by the packing of the pictures alone."""
 GROUND_EVERY = 6
 """Points of road and houses are many and alike: so many-th columns of a sweep keep them."""
 
@@ -141,7 +143,7 @@ def _pair(folder: Path, job: FilmJob, part: str, name: str) -> dict[str, bytes] 
     pair = replace(pair, a=a, b=b)
     stage = studio(job.recipe, _town_of(part, job.recipe))
     now = [stage.keyframe(log, pair.t0) for log in (a, b)]
-    camera, pixels = cause_pixels(pair, stage.town, [sight for _, sight in now])
+    camera, pixels = cause_pixels(pair, stage.town, now)
     if pixels < SEEN_PIXELS:
         return "cause_not_seen"
     members = {PAIR: _pair_json(pair, camera, pixels)}
@@ -156,29 +158,47 @@ def _pair(folder: Path, job: FilmJob, part: str, name: str) -> dict[str, bytes] 
     return members
 
 
-def cause_pixels(pair: TwinPair, town: Town, sights: Sequence[Sight]) -> tuple[str, int]:
-    """The camera that shows most of the cause in either scene, and how many pixels."""
-    cause = pair.cause
-    counts: Counter[str] = Counter()
-    for sight in sights:
-        if cause.signal:
-            own = [
-                k
-                for k, head in enumerate(town.signal_heads)
-                if head.signal == cause.signal and head.link in cause.links
-            ]
-            shown = _added([sight.head_pixels(k) for k in own])
-        elif any(actor.name == cause.instance for actor in sight.actors):
-            shown = sight.pixels_of(cause.instance)
-        else:
-            continue
-        counts |= Counter(shown)
+def cause_pixels(
+    pair: TwinPair, town: Town, now: Sequence[tuple[Keyframe, Sight]]
+) -> tuple[str, int]:
+    """The camera that shows most of the cause at t0 in either scene, and how many pixels.
+
+    Of a signal only those pixels count that look different: most of a head is its dark box.
+    """
+    sights = [sight for _, sight in now]
+    if pair.cause.signal:
+        counts = _changed_lamps(pair, town, now)
+    else:
+        counts = Counter()
+        for sight in sights:
+            if any(actor.name == pair.cause.instance for actor in sight.actors):
+                counts |= Counter(sight.pixels_of(pair.cause.instance))
     camera = max(sorted(counts), key=lambda name: counts[name], default="")
     return camera, counts[camera] if camera else 0
 
 
-def _added(counts: Collection[dict[str, int]]) -> dict[str, int]:
-    return {name: sum(c[name] for c in counts) for name in (next(iter(counts)) if counts else ())}
+def _changed_lamps(
+    pair: TwinPair, town: Town, now: Sequence[tuple[Keyframe, Sight]]
+) -> Counter[str]:
+    """By camera, how many pixels of the ego's own heads differ between both scenes."""
+    (a, sight), (b, _) = now
+    own = [
+        len(sight.actors) + 1 + k
+        for k, head in enumerate(town.signal_heads)
+        if head.signal == pair.cause.signal and head.link in pair.cause.links
+    ]
+    counts: Counter[str] = Counter()
+    for shot_a, shot_b in zip(a.shots, b.shots, strict=True):
+        heads = np.isin(sight.masks[shot_a.camera], own)
+        if heads.any() and shot_a.jpeg is not None and shot_b.jpeg is not None:
+            apart = cv2.absdiff(_decoded(shot_a.jpeg), _decoded(shot_b.jpeg)).max(axis=2)
+            counts[shot_a.camera] = int((heads & (apart > LOOKS_DIFFERENT)).sum())
+    return counts
+
+
+def _decoded(jpeg: bytes) -> Rgb8:
+    picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def _pair_json(pair: TwinPair, camera: str, pixels: int) -> bytes:

@@ -13,7 +13,7 @@ One JSON object a line, in the order in which the pairs were written:
               signal      "plan/link", e.g. "B1/3"; only a signal has it
               camera      the camera at t0 that shows most of it
               pixels      how many pixels of it that camera shows, at the size of its images; of
-                          both scenes' the greater
+                          both scenes' the greater; of a signal, those that look different
               distance_m  from the ego's rear axle, to the middle of its body or to the stop line
     gap_3s_m  distance of the rear axles of both scenes 3 s after t0
 """
