@@ -212,7 +212,8 @@ OCCASIONS: tuple[type[Occasion], ...] = (
 
 def occasions(story: Story, families: Iterable[Family] = tuple(Family)) -> Iterator[Trial]:
     """All that is worth trying in a run, by the time at which it was found."""
-    lookers = [kind(story) for kind in OCCASIONS if kind.family in set(families)]
+    wanted = set(families)
+    lookers = [kind(story) for kind in OCCASIONS if kind.family in wanted]
     first = FULL_STEP + EARLY_STEPS
     for step in range(first, story.steps - 2 * BEFORE_STEPS, LOOK_STEPS):
         for spot in story.spots(step):

@@ -11,11 +11,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from drivevlm.world.pose import Floats
+from drivevlm.world.pose import Floats, wrap_rad
 from drivevlm_sim.bodies import SIZES
-from drivevlm_sim.scene_log import STEP_S, Body, SceneLog
+from drivevlm_sim.scene_log import STEP_S, Body, SceneLog, Track
 from drivevlm_sim.traffic.facts import Witness
-from drivevlm_sim.traffic.faults import LEAST_GAP_M, faults, footprint
+from drivevlm_sim.traffic.faults import LATERAL_MPS2, LEAST_GAP_M, faults, footprint
 from drivevlm_sim.traffic.record import Recording, recording
 from drivevlm_sim.traffic.scene import NEAR_M, Scenes, Sky
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS
@@ -34,6 +34,7 @@ from drivevlm_sim.twins.story import Story
 from drivevlm_sim.twins.twin_pair import AFTER_STEPS, BEFORE_STEPS, Family, TwinPair
 
 CAUSE_WITHIN_M = 60.0
+TURNS_FAST = "lateral acceleration above 3.5 m/s2"
 LEADER_MOVED_M = 0.01
 """Whoever is ahead of the ego reacts before it if it is this far from its twin at t0."""
 AGAIN_STEPS = 20
@@ -80,18 +81,20 @@ def find_pairs(
         most_tries: Of each family, drawn from all there are; None for all.
         sky: Of all pairs.
     """
+    families = tuple(families)
     counts = {family: Counts() for family in families}
     pairs: list[TwinPair] = []
     taken: set[tuple[Family, str, int]] = set()
     for trial, outcome in forked(story, chosen_trials(story, families, most_tries)):
         mine = counts[trial.family]
         mine.tries += 1
-        made = judge(story, trial, outcome, sky=sky or Sky())
-        if isinstance(made, TwinPair) and not _is_new(taken, trial.family, outcome):
-            made = "much like another pair"
+        made: TwinPair | str = "much like another pair"
+        if not _is_taken(taken, trial.family, outcome):
+            made = judge(story, trial, outcome, sky=sky or Sky())
         if isinstance(made, TwinPair):
             mine.pairs += 1
             pairs.append(made)
+            taken.add((trial.family, outcome.ego, outcome.t0 // AGAIN_STEPS))
         else:
             mine.rejects[made] += 1
     return Found(tuple(pairs), counts)
@@ -128,7 +131,11 @@ def judge(story: Story, trial: Trial, outcome: Outcome, *, sky: Sky) -> TwinPair
         return "the ego comes or goes"
     if gap_m < FUTURES_APART_M - 1.0:  # of the front bumpers; the rule is on rear axles
         return "futures_apart"
-    a, b = (_log(story, snapshots, first, ego, sky) for snapshots in (run_a, run_b))
+    run_a, run_b = (_near(snapshots, ego) for snapshots in (run_a, run_b))
+    parts = [_recording(story, snapshots, first) for snapshots in (run_a, run_b)]
+    if any(_turns_fast(part.vehicles[ego].track) for part in parts):  # told before all else is
+        return TURNS_FAST
+    a, b = (_log(part, ego, sky) for part in parts)
     pair = _pair(story, trial, ego, t0, a, b)
     return _wrong(pair) or pair
 
@@ -255,9 +262,14 @@ def _others_apart_m(
     return worst_m
 
 
-def _log(story: Story, snapshots: Sequence[Snapshot], first: int, ego: str, sky: Sky) -> SceneLog:
-    near = _near(snapshots, ego)
-    scenes = Scenes(Witness(_recording(story, near, first)))
+def _turns_fast(track: Track) -> bool:
+    turns_radps = wrap_rad(np.diff(track.yaw_rad)) / STEP_S
+    rows = slice(_SETTLE_STEPS, None)
+    return bool(np.abs(turns_radps * track.speed_mps[1:])[rows].max() > LATERAL_MPS2)
+
+
+def _log(part: Recording, ego: str, sky: Sky) -> SceneLog:
+    scenes = Scenes(Witness(part))
     steps = BEFORE_STEPS + 1 + AFTER_STEPS
     return scenes.scene(ego, first=_SETTLE_STEPS, steps=steps, sky=sky)
 
@@ -309,9 +321,6 @@ def _recording(story: Story, snapshots: Sequence[Snapshot], first: int) -> Recor
     return replace(part, parked=story.recording.parked)
 
 
-def _is_new(taken: set[tuple[Family, str, int]], family: Family, outcome: Outcome) -> bool:
+def _is_taken(taken: set[tuple[Family, str, int]], family: Family, outcome: Outcome) -> bool:
     part = outcome.t0 // AGAIN_STEPS
-    if any((family, outcome.ego, near) in taken for near in (part - 1, part, part + 1)):
-        return False
-    taken.add((family, outcome.ego, part))
-    return True
+    return any((family, outcome.ego, near) in taken for near in (part - 1, part, part + 1))
