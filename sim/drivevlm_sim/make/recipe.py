@@ -43,8 +43,8 @@ class WorldRecipe:
         scenes: Of ``v1.0-synth``, in all towns together.
         pairs: Twin pairs of ``v1.0-twins``.
         keyframes: Of a scene, at 2 Hz.
-        traffic_s: Seconds of traffic that each town is watched for.
-        runs: Traffic runs of a town, each watched for as long and drawn anew.
+        traffic_s: Seconds of traffic in a run at most; runs of which little is wanted are shorter.
+        runs: Traffic runs of a town, each drawn anew.
         weathers: Dealt out in turn.
         families: What scenes are for; empty takes all that there are.
         twin_families: What is changed in pairs.

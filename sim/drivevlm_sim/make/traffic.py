@@ -21,6 +21,8 @@ from drivevlm_sim.twins.story import tell
 
 SPARE = 3
 """Towns look for so many times their share, so that the draw over all towns has a choice."""
+LEAST_S, PER_FILM_S = 90.0, 15.0
+"""Seconds of traffic that a run has at least, and for each scene or pair wanted of it."""
 TRIES_PER_PAIR = 3
 """About so many tries give a pair; of each family no more are made than its share needs."""
 
@@ -29,7 +31,7 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
     """The part of a job: logs of scenes and pairs, and what was filtered out, by reason."""
     recipe = job.recipe
     seed = recipe.traffic_seed(job.town, job.run)
-    story = tell(make_town(recipe.town(job.town)), seed=seed, seconds=recipe.traffic_s)
+    story = tell(make_town(recipe.town(job.town)), seed=seed, seconds=watched_s(recipe))
     scenes, reasons = windows(recipe, story.recording) if recipe.scenes else ([], {})
     pairs, lost = [], []
     if recipe.pairs:
@@ -39,6 +41,12 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
         pairs = list(found.pairs)
         lost = [counts.rejects for counts in found.counts.values()]
     return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(lost)})
+
+
+def watched_s(recipe: WorldRecipe) -> float:
+    """How long each run is: as the recipe says, and less where little is wanted of it."""
+    films = (recipe.scenes + recipe.pairs) / (recipe.towns * recipe.runs)
+    return min(recipe.traffic_s, LEAST_S + PER_FILM_S * films)
 
 
 def windows(recipe: WorldRecipe, recording: Recording) -> tuple[list[SceneLog], Mapping[str, int]]:
