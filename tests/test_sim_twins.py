@@ -164,6 +164,14 @@ def test_a_walker_stands_at_the_kerb_until_the_first_stride():
 
 
 @pytest.mark.part
+def test_a_family_that_has_its_pairs_is_not_tried_any_more(story: Story):
+    found = find_pairs(story, families=[Family.STOPPED_VEHICLE], most_pairs=1)
+    counts = found.counts[Family.STOPPED_VEHICLE]
+    assert counts.pairs == len(found.pairs) == 1
+    assert counts.tries < len(chosen_trials(story, [Family.STOPPED_VEHICLE], None))
+
+
+@pytest.mark.part
 def test_forked_is_replayed_in_every_family(stories: list[Story]):
     first: dict[Family, tuple[Story, Trial, Outcome]] = {}
     for story in stories:

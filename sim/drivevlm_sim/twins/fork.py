@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -71,11 +71,18 @@ class Outcome:
     snapshots: tuple[Snapshot, ...] = ()
 
 
-def forked(story: Story, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Outcome]]:
-    """Carry out trials in the order of their forks, each in a child of its own."""
+def forked(
+    story: Story, trials: Iterable[Trial], *, wanted: Callable[[Trial], bool] = lambda trial: True
+) -> Iterator[tuple[Trial, Outcome]]:
+    """Carry out trials in the order of their forks, each in a child of its own.
+
+    Those that are not wanted when their turn comes are left out.
+    """
     with story.again() as simulation:
         made = 0
         for trial in sorted(trials, key=lambda trial: trial.fork):
+            if not wanted(trial):
+                continue
             for _ in range(trial.fork + 1 - made):
                 simulation.advance()
             made = max(made, trial.fork + 1)

@@ -71,6 +71,7 @@ def find_pairs(
     *,
     families: Iterable[Family] = tuple(Family),
     most_tries: int | None = None,
+    most_pairs: int | None = None,
     sky: Sky | None = None,
 ) -> Found:
     """Try what is worth trying in a run; the same story gives the same pairs.
@@ -79,13 +80,19 @@ def find_pairs(
         story: Run A.
         families: To try.
         most_tries: Of each family, drawn from all there are; None for all.
+        most_pairs: Of each family; once it has so many, the rest of its trials is left out.
         sky: Of all pairs.
     """
     families = tuple(families)
     counts = {family: Counts() for family in families}
     pairs: list[TwinPair] = []
     taken: set[tuple[Family, str, int]] = set()
-    for trial, outcome in forked(story, chosen_trials(story, families, most_tries)):
+
+    def wanted(trial: Trial) -> bool:
+        return most_pairs is None or counts[trial.family].pairs < most_pairs
+
+    trials = chosen_trials(story, families, most_tries)
+    for trial, outcome in forked(story, trials, wanted=wanted):
         mine = counts[trial.family]
         mine.tries += 1
         made: TwinPair | str = "much like another pair"
