@@ -281,6 +281,21 @@ def test_a_signals_distance_ends_at_the_end_of_the_lane(scenes: Scenes) -> None:
 
 
 @needs_sumo
+def test_who_is_in_the_way_is_in_front(scenes: Scenes) -> None:
+    checked = 0
+    for ego in cars(scenes.recording):
+        life, begin = scenes.life(ego), scenes.recording.vehicles[ego].track.first
+        for row in np.flatnonzero(life.facts["walker"] != ""):
+            track = scenes.recording.walkers[str(life.facts["walker"][row])]
+            at_m = track.xy_m[begin + row - track.first]
+            straight_m = np.hypot(*(at_m - front_m(life.ego, row)))
+            # The way may bend, so it is no shorter than the straight line (but for being aside).
+            assert straight_m - 2.5 < life.facts["walker_m"][row] < 46 * np.pi / 2
+            checked += 1
+    assert checked > 50
+
+
+@needs_sumo
 def test_who_stops_at_a_red_light_was_found_before_it_braked(scenes: Scenes) -> None:
     found = 0
     for ego in cars(scenes.recording):

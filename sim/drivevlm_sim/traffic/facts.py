@@ -19,6 +19,8 @@ way; those of things that are not there within ``AHEAD_M`` are NaN, and names ar
   before the ego.
 - ``crossing``, ``crossing_m``, ``walkers``: the next crossing on the way with somebody on it, the
   distance of its middle, and their names.
+- ``walker``, ``walker_m``: the nearest pedestrian, on a crossing or not, within ``IN_WAY_M`` of the
+  middle of the way ahead.
 - ``blocker``, ``blocked_m``: a vehicle ahead in the ego's lane that stands with hazard lamps.
 - ``speed_limit_mps``: of the lane.
 - ``lane_change``: ``left`` or ``right`` while the ego moves sideways in its road, else "".
@@ -33,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely import LineString
+from shapely import LineString, Point
 
 from drivevlm.world.pose import Floats
 from drivevlm_sim.bodies import SIZES
@@ -46,7 +48,10 @@ from drivevlm_sim.traffic.roads import Duty, Link, edge_of
 
 FOE_M = 50.0
 """How far from their line vehicles that go first matter."""
+IN_WAY_M = 1.8
+"""Who is this near to the middle of the way is in the way."""
 _CROSSING_AHEAD_M = 60.0
+_WALKER_AHEAD_M = 45.0
 _SIDEWAYS_MPS = 0.25
 _LINE_M = 12.0  # who is within this of the line of an all-way stop has arrived
 _WAIT = frozenset({Duty.SIGNALS, Duty.YIELD, Duty.STOP, Duty.ALL_WAY_STOP, Duty.RIGHT_BEFORE_LEFT})
@@ -61,7 +66,7 @@ _TEXTS = (
         "junction_turn",
         "foes",
     ),
-    *("crossing", "walkers", "blocker", "lane_change"),
+    *("crossing", "walkers", "walker", "blocker", "lane_change"),
 )
 Facts = Mapping[str, NDArray[np.generic]]
 
@@ -85,6 +90,8 @@ class Witness:
         self._approaches: dict[int, dict[tuple[str, int], list[_Approach]]] = {}
         self._crossings: dict[int, tuple[tuple[str, float], ...]] = {}
         self._on_crossing: dict[int, dict[str, list[str]]] = {}
+        self._on_foot: dict[int, tuple[list[str], Floats]] = {}
+        self._lines: dict[int, tuple[Way, LineString]] = {}
 
     def way(self, mover: Mover, row: int) -> Way:
         """A vehicle's way ahead in one of its rows."""
@@ -117,6 +124,7 @@ class Witness:
             **self._signal(way, lane_m, mover.track.lane[row], step),
             **self._junction(mover, way, lane_m, row, step),
             **self._crossing(way, lane_m, step),
+            **self._in_way(way, lane_m, step),
             "speed_limit_mps": lane.speed_mps if lane else np.nan,
         }
 
@@ -236,6 +244,41 @@ class Witness:
                     names = " ".join(walkers[edge])
                     return {"crossing": edge, "crossing_m": away_m, "walkers": names}
         return {"crossing": "", "crossing_m": np.nan, "walkers": ""}
+
+    def _in_way(self, way: Way, lane_m: float, step: int) -> dict[str, Any]:
+        names, xy_m = self._walkers_m(step)
+        line = self._line(way)
+        front = line.interpolate(lane_m)
+        near = np.flatnonzero(np.hypot(*(xy_m - (front.x, front.y)).T) < _WALKER_AHEAD_M)
+        best = ("", np.nan)
+        for row in near:
+            point = Point(xy_m[row])
+            if line.distance(point) < IN_WAY_M:
+                away_m = line.project(point) - lane_m
+                if away_m > 0 and not away_m >= best[1]:
+                    best = (names[row], away_m)
+        return {"walker": best[0], "walker_m": best[1]}
+
+    def _walkers_m(self, step: int) -> tuple[list[str], Floats]:
+        """Names and (N, 2) places of all on foot in a step."""
+        if step not in self._on_foot:
+            here = [
+                (name, track.xy_m[row])
+                for name, track in self.recording.walkers.items()
+                if (row := track.at(step)) is not None
+            ]
+            places = np.array([xy_m for _, xy_m in here]).reshape(-1, 2)
+            self._on_foot[step] = ([name for name, _ in here], places)
+        return self._on_foot[step]
+
+    def _line(self, way: Way) -> LineString:
+        """A way's middle."""
+        if id(way) not in self._lines:
+            lanes = self.recording.roads.lanes
+            points = np.concatenate([lanes[piece.lane].centre_m for piece in way.pieces])
+            apart = np.hypot(*np.diff(points, axis=0).T) > 1e-6  # shapely dislikes equal points
+            self._lines[id(way)] = (way, LineString(points[np.append(apart, True)]))
+        return self._lines[id(way)][1]
 
     def _passed_m(self, way: Way, link: Link) -> float:
         first = way.pieces[0].lane

@@ -4,9 +4,10 @@ Each rule finds moments: the step in which a cause is in view and the ego has no
 where there is no such step (a manoeuvre along the route), the step in which it comes up. Most read
 the future of the log; they choose what to show and are no input of a planner.
 
-Not offered, since SUMO's traffic does not show them by itself: jaywalkers (a forked run makes
-them), red runners, construction, emergency vehicles, and nudging past a vehicle across the middle
-of the road (a car behind one on a single lane waits).
+Not offered, since SUMO's traffic does not show them by itself: red runners, construction, emergency
+vehicles, zipper merges, and nudging past a vehicle across the middle of the road (a car behind one
+on a single lane waits). Jaywalkers are found where somebody made them, as forked runs do; a run of
+its own has none.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Family(str, Enum):
     BLOCKED_LANE = "blocked_lane"
     LANE_CHANGE = "lane_change"
     CROSSWALK = "crosswalk"
+    JAYWALKER = "jaywalker"
     PRIORITY = "priority"
     YIELD = "yield"
     STOP_SIGN = "stop_sign"
@@ -262,6 +264,13 @@ def _crosswalk(view: _View) -> Iterator[tuple[int, bool]]:
     yield from sorted(found)
 
 
+def _jaywalker(view: _View) -> Iterator[tuple[int, bool]]:
+    """Somebody off any crossing is in the way ahead, nearer than a leader; then the ego brakes."""
+    jay = np.char.startswith(view.text("walker"), JAYWALKER)
+    mask = jay & ~(view.num("leader_gap_m") < view.num("walker_m"))
+    yield from _before_braking(view, mask, least_mps=3.0)
+
+
 def _duty(*duties: Duty) -> Callable[[_View], Iterator[tuple[int, bool]]]:
     """The ego comes to a junction where it has to give way, first in line, and others come."""
 
@@ -308,6 +317,8 @@ def _same(names: NDArray[np.str_], first: int, end: int) -> Iterator[tuple[int, 
 
 
 CYCLE = "bicycle"
+JAYWALKER = "jaywalker"
+"""What the names of those begin with who are made to cross where there is no crossing."""
 RULES: Mapping[Family, Callable[[_View], Iterator[tuple[int, bool]]]] = MappingProxyType(
     {
         Family.SIGNAL_STRAIGHT: _turns("straight"),
@@ -323,6 +334,7 @@ RULES: Mapping[Family, Callable[[_View], Iterator[tuple[int, bool]]]] = MappingP
         Family.BLOCKED_LANE: _blocked_lane,
         Family.LANE_CHANGE: _lane_change,
         Family.CROSSWALK: _crosswalk,
+        Family.JAYWALKER: _jaywalker,
         Family.PRIORITY: _priority,
         Family.YIELD: _duty(Duty.YIELD, Duty.RIGHT_BEFORE_LEFT),
         Family.STOP_SIGN: _duty(Duty.STOP),

@@ -23,8 +23,8 @@ from drivevlm_sim.traffic.record import (
 from drivevlm_sim.traffic.roads import Lane, Link, Roads, edge_of, read_roads
 from drivevlm_sim.traffic.sumo import Simulation, Snapshot
 
-BUSY = Demand(vehicles_per_s=0.8, walkers=120, blockers_per_min=2.0, jaywalkers=0)
-"""Enough traffic for twins; nobody crosses between junctions but whom an intervention sends."""
+BUSY = Demand(vehicles_per_s=0.8, walkers=120, blockers_per_min=2.0)
+"""Enough traffic for twins."""
 ACTION_STEPS = round(ACTION_S / STEP_S)
 
 
@@ -199,7 +199,7 @@ def is_ego(name: str, type_name: str) -> bool:
 
 
 def tell(town: Town, *, seed: int, seconds: float, demand: Demand | None = None) -> Story:
-    """Run a town's traffic for so long and keep it; jaywalkers of a demand stay away.
+    """Run a town's traffic for so long and keep it.
 
     Raises:
         WorldError: SUMO is missing.
