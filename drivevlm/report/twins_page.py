@@ -105,7 +105,8 @@ def write_twins_page(
 def _drawn(pairs: Iterable[TwinViews]) -> Iterator[tuple[TwinPair, list[_Side]]]:
     for views in pairs:
         sides = []
-        for view in views.sides:
+        for column, view in enumerate(views.sides, start=1):
             shown = pictures(view)
-            sides.append(_Side(shown[0] if shown else None, birds_eye(view)))
+            first = replace(shown[0], row=1, column=column) if shown else None
+            sides.append(_Side(first, birds_eye(view)))
         yield views.pair, sides
