@@ -79,6 +79,7 @@ def make_world(
     drives = traffic_jobs(recipe)
     if any(not part_path(folder, job.name).exists() for job in drives):
         load_libsumo()
+        check_gl()  # films come last: better to miss it now than after the traffic
     traffic = do_stage("traffic", watch, drives, folder, processes=crew, progress=progress)
     planned = films(recipe, *offers_in(folder, drives))
     for line in planned.missing:
