@@ -4,23 +4,23 @@ import hashlib
 import itertools
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import traffic_cases
+from traffic_cases import (
+    SEED,
+    cars,
+    needs_sumo,
+)
 
 from drivevlm.world.sets import Signal
-from drivevlm_sim import scene_log_file
 from drivevlm_sim.bodies import CARS, SIZES
-from drivevlm_sim.made_once import WorldError
-from drivevlm_sim.scene_log import Body, SceneLog, Track, Weather
+from drivevlm_sim.scene_log import Track
 from drivevlm_sim.scene_log_file import (
-    read_scene_log,
     scene_log_bytes,
-    write_scene_log,
 )
-from drivevlm_sim.town.recipe import Rule, TownRecipe
 from drivevlm_sim.town.town import Town, Turn
 from drivevlm_sim.traffic.demand import Demand
 from drivevlm_sim.traffic.facts import Witness
@@ -30,47 +30,23 @@ from drivevlm_sim.traffic.record import Recorder, Recording, recording, run, sim
 from drivevlm_sim.traffic.roads import edge_of, read_roads
 from drivevlm_sim.traffic.scene import Scenes, Sky
 from drivevlm_sim.traffic.signals import SignalPlan, colour, same_movement, shown
-from drivevlm_sim.traffic.sumo import Simulation, has_sumo
 from drivevlm_sim.traffic.tractrix import follow
 from drivevlm_sim.traffic.windows import at_random, for_training, standing_keyframes
 
-needs_sumo = pytest.mark.skipif(not has_sumo(), reason="SUMO is not installed (extra [sim])")
-RECIPE = TownRecipe(seed=11, rule=Rule.MIXED, columns=3, rows=2)
-SECONDS = 100.0
-SEED = 5
+
+@pytest.fixture(name="town")
+def _town() -> Town:
+    return traffic_cases.town()
 
 
-@pytest.fixture(scope="module")
-def town() -> Town:
-    from drivevlm_sim.town.make_town import make_town
-
-    return make_town(RECIPE)
+@pytest.fixture(name="recorded")
+def _recorded() -> Recording:
+    return traffic_cases.recorded()
 
 
-@pytest.fixture(scope="module")
-def recorded(town: Town) -> Recording:
-    return run(town, seed=SEED, seconds=SECONDS)
-
-
-@pytest.fixture(scope="module")
-def scenes(recorded: Recording) -> Scenes:
-    return Scenes(Witness(recorded))
-
-
-def cars(recorded: Recording) -> list[str]:
-    """Names of the cars that are there for 10 s, those that come first first."""
-    return [
-        name
-        for name, mover in recorded.vehicles.items()
-        if mover.track.body in CARS and len(mover.track) > 100
-    ]
-
-
-def middle_scene(scenes: Scenes) -> SceneLog:
-    """Ten seconds of a car, from its third second on."""
-    ego = cars(scenes.recording)[3]
-    first = scenes.recording.vehicles[ego].track.first + 30
-    return scenes.scene(ego, first=first, steps=70, family="test", sky=Sky(Weather.DUSK, (1, 0.2)))
+@pytest.fixture(name="scenes")
+def _scenes() -> Scenes:
+    return traffic_cases.scenes()
 
 
 def front_m(track: Track, row: int, side: float = 1.0) -> np.ndarray:
@@ -86,7 +62,7 @@ from drivevlm_sim.town.make_town import make_town
 from drivevlm_sim.traffic.facts import Witness
 from drivevlm_sim.traffic.record import run
 from drivevlm_sim.traffic.scene import Scenes, Sky
-from test_sim_traffic import RECIPE, SEED, cars
+from traffic_cases import RECIPE, SEED, cars
 recorded = run(make_town(RECIPE), seed=SEED, seconds=30.0)
 ego = cars(recorded)[0]
 first = recorded.vehicles[ego].track.first
@@ -361,158 +337,3 @@ def test_windows_at_random_are_as_many_of_each_family(scenes: Scenes) -> None:
         *("green_light", "green_light", "signal_straight", "signal_straight")
     ]
     assert set(choice.found) == {"green_light", "signal_straight"}
-
-
-def standing_scene(*others: Track, steps: int = 100) -> SceneLog:
-    """A sedan that stands at (50, 50) and looks east, among others."""
-    ego = still("ego", Body.SEDAN, (50.0, 50.0), steps)
-    return SceneLog(
-        name="by-hand",
-        town="none",
-        steps=steps,
-        ego=ego,
-        rear_axle_m=ego.xy_m - [1.36, 0.0],
-        others={track.name: track for track in others},
-        signals={},
-        route=("a", "b"),
-        command=("follow",) * steps,
-        command_m=np.full(steps, np.nan),
-        weather=Weather.RAIN,
-        sun=(0.1, 0.7),
-        family="by hand",
-        seed=3,
-        facts={"signal_state": np.array([""] * steps), "gap_m": np.full(steps, 1 / 3)},
-    )
-
-
-def still(name: str, body: Body, xy_m: tuple[float, float], steps: int) -> Track:
-    return Track(
-        name=name,
-        body=body,
-        first=0,
-        xy_m=np.tile(np.array(xy_m), (steps, 1)),
-        yaw_rad=np.zeros(steps),
-        speed_mps=np.zeros(steps),
-        acceleration_mps2=np.zeros(steps),
-        lamps=np.zeros(steps, dtype=np.uint8),
-        lane=("",) * steps,
-    )
-
-
-def test_faults_are_told_by_name() -> None:
-    # A sedan is 1.9 m wide: one whose middle is 2.1 m to the left is 0.2 m away, 2.2 m is 0.3 m.
-    near, far = (still("n", Body.SEDAN, (50.0, 50.0 + off), 100) for off in (2.1, 2.2))
-    assert faults(standing_scene(near), standing_scene()) == ("ego closer than 0.25 m to somebody",)
-    assert faults(standing_scene(far), standing_scene()) == ()
-    late = replace(
-        far,
-        name="late",
-        first=1,
-        **{
-            column: getattr(far, column)[1:]
-            for column in ("xy_m", "yaw_rad", "speed_mps", "acceleration_mps2", "lamps", "lane")
-        },
-    )
-    assert faults(standing_scene(late), standing_scene()) == (
-        "somebody appears or vanishes near the ego",
-    )
-    pair = (still("a", Body.BUS, (70.0, 50.0), 100), still("b", Body.BUS, (75.0, 50.0), 100))
-    assert faults(standing_scene(*pair), standing_scene()) == ("others overlap",)
-    # 10 s of standing are no fault, 13 s are, and a red light excuses them.
-    long = standing_scene(steps=130)
-    assert faults(long, long) == ("stuck for over 12 s",)
-    red = replace(long, facts={"signal_state": np.array(["r"] * 130)})
-    assert faults(red, red) == ()
-
-
-def assert_equal_logs(one: SceneLog, other: SceneLog) -> None:
-    for name in ("name", "town", "steps", "route", "command", "weather", "sun", "family", "seed"):
-        assert getattr(one, name) == getattr(other, name)
-    assert dict(one.signals) == dict(other.signals)
-    assert list(one.others) == list(other.others)
-    assert list(one.facts) == list(other.facts)
-    pairs = [(one.rear_axle_m, other.rear_axle_m), (one.command_m, other.command_m)]
-    pairs += [(one.facts[name], other.facts[name]) for name in one.facts]
-    tracks = [(one.ego, other.ego), *((one.others[n], other.others[n]) for n in one.others)]
-    for mine, theirs in tracks:
-        for name in ("name", "body", "first", "lane", "colour"):
-            assert getattr(mine, name) == getattr(theirs, name)
-        for name in ("xy_m", "yaw_rad", "speed_mps", "acceleration_mps2", "lamps"):
-            pairs.append((getattr(mine, name), getattr(theirs, name)))
-    for mine, theirs in pairs:
-        assert mine.dtype == theirs.dtype
-        assert mine.tobytes() == theirs.tobytes()
-
-
-@needs_sumo
-def test_a_scene_comes_back_from_its_file_to_the_bit(scenes: Scenes, tmp_path: Path) -> None:
-    scene = middle_scene(scenes)
-    write_scene_log(tmp_path / "one.scene.zip", scene)
-    assert (tmp_path / "one.scene.zip").stat().st_size < 120_000
-    assert_equal_logs(scene, read_scene_log(tmp_path / "one.scene.zip"))
-
-
-def test_numbers_off_the_grid_come_back_to_the_bit_too(tmp_path: Path) -> None:
-    odd = still("odd", Body.TRUCK, (np.pi, -0.0), 100)
-    odd = replace(odd, yaw_rad=np.array([np.nan, -0.0, np.inf, 1e300, 1 / 3] * 20), first=0)
-    empty = replace(
-        odd,
-        name="empty",
-        first=100,
-        **{
-            column: getattr(odd, column)[:0]
-            for column in ("xy_m", "yaw_rad", "speed_mps", "acceleration_mps2", "lamps", "lane")
-        },
-    )
-    scene = standing_scene(odd, empty)
-    write_scene_log(tmp_path / "odd.scene.zip", scene)
-    assert_equal_logs(scene, read_scene_log(tmp_path / "odd.scene.zip"))
-
-
-def test_files_that_are_no_scene_logs_are_told_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "one.scene.zip"
-    with pytest.raises(WorldError, match="cannot be read"):
-        read_scene_log(path)
-    path.write_bytes(b"no zip")
-    with pytest.raises(WorldError, match="no scene log, or a damaged one"):
-        read_scene_log(path)
-    data = scene_log_bytes(standing_scene())
-    monkeypatch.setattr(scene_log_file, "VERSION", 99)
-    path.write_bytes(scene_log_bytes(standing_scene()))
-    monkeypatch.undo()
-    with pytest.raises(WorldError, match="version 99, but this program reads version 1"):
-        read_scene_log(path)
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(WorldError, match="no scene log, or a damaged one"):
-        read_scene_log(path)
-
-
-def test_a_machine_without_sumo_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "libsumo", None)
-    with pytest.raises(WorldError, match=r"pip install 'drivevlm\[sim\]'"):
-        Simulation(net_xml="<net/>", routes_xml="<routes/>", offset_m=(0, 0), seed=1)
-
-
-@needs_sumo
-def test_a_town_that_sumo_does_not_take_is_told_in_one_line(town: Town) -> None:
-    for net in ("<net/>", "no net <edge"):
-        with pytest.raises(WorldError, match="SUMO does not take this town"):
-            Simulation(net_xml=net, routes_xml="<routes/>", offset_m=(0, 0), seed=1)
-    # Nothing is left of the failed ones: another one starts.
-    with Simulation(net_xml=town.net_xml, routes_xml="<routes/>", offset_m=(0, 0), seed=1) as empty:
-        assert empty.step().vehicles.names == ()
-
-
-@needs_sumo
-def test_parked_vehicles_stand_in_their_rows(town: Town, recorded: Recording) -> None:
-    assert len(recorded.parked) > 5
-    for parked in recorded.parked:
-        assert any(row.buffer(0.5).contains_properly(_point(parked.xy_m)) for row in town.parking)
-
-
-def _point(xy_m: tuple[float, float]) -> object:
-    from shapely import Point
-
-    return Point(xy_m)
