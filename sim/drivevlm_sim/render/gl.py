@@ -219,7 +219,7 @@ def _context() -> moderngl.Context:
     except Exception as error:  # moderngl and its EGL backend raise plain exceptions
         raise WorldError(
             f"rendering needs OpenGL 3.3 through EGL, which this machine lacks ({error}): "
-            "apt install libegl1 libgl1-mesa-dri"
+            "apt install libegl1 libgl1 libgl1-mesa-dri"
         ) from error
 
 
