@@ -272,7 +272,7 @@ def test_a_missing_package_is_said_with_its_pip_line(
 
 def test_missing_egl_is_said_with_its_apt_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gl._EGL, "libegl", "libEGL_that_is_not_there.so")
-    with pytest.raises(WorldError, match="apt install libegl1 libgl1-mesa-dri") as told:
+    with pytest.raises(WorldError, match="apt install libegl1 libgl1 libgl1-mesa-dri") as told:
         check_gl()
     assert "\n" not in str(told.value)
 
