@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -264,3 +265,15 @@ def test_a_shard_that_was_cut_short_is_told(flat: NuScenesRecording, tmp_path: P
     recording = PackedRecording(PackedConfig(str(tmp_path / "packed")))
     with pytest.raises(FrameError, match="no whole table of packed data"):
         recording.clip(tokens_of(flat)[0]).cameras[0].frames[0].decode()
+
+
+def test_a_folder_that_is_packed_again_is_read_anew(tmp_path: Path) -> None:
+    """In one process, under one name: what was read before is not what is there now."""
+    counts = []
+    for samples in (9, 11):
+        root = write_tables(tmp_path / f"data-{samples}", samples=samples)
+        config = NuScenesConfig(str(root), cache=str(tmp_path / f"cache-{samples}"))
+        shutil.rmtree(tmp_path / "packed", ignore_errors=True)
+        recording = packed(NuScenesRecording(config), tmp_path / "packed")
+        counts.append(len([recording.clip(token) for token in tokens_of(recording)]))
+    assert counts == [18, 22]

@@ -24,16 +24,16 @@ GROUPS_KEPT = 64
 
 def row_of(path: Path, row: int, columns: tuple[str, ...]) -> Row:
     """Some columns of one row of a table. Raises DataError where the file is not whole."""
-    group, offset = _file(path, os.getpid()).place(row)
-    table = _group(path, group, columns, os.getpid())
+    group, offset = _file(path, _reader(path)).place(row)
+    table = _group(path, group, columns, _reader(path))
     found: Row = table.slice(offset, 1).to_pylist()[0]
     return found
 
 
 def numbers_of(path: Path, row: int, column: str) -> NDArray[Any] | None:
     """One list of numbers of one row, as an array; None where it is null."""
-    group, offset = _file(path, os.getpid()).place(row)
-    value = _group(path, group, (column,), os.getpid()).column(column)[offset]
+    group, offset = _file(path, _reader(path)).place(row)
+    value = _group(path, group, (column,), _reader(path)).column(column)[offset]
     return np.array(value.values.to_numpy(zero_copy_only=False)) if value.is_valid else None
 
 
@@ -47,8 +47,8 @@ class StoredImage:
     def read_bytes(self) -> bytes:
         """As recorded. Raises OSError where it was missing when the data were packed."""
         try:
-            group, offset = _file(self.path, os.getpid()).place(self.row)
-            table = _image_group(self.path, group, os.getpid())
+            group, offset = _file(self.path, _reader(self.path)).place(self.row)
+            table = _image_group(self.path, group, _reader(self.path))
         except DataError as error:
             raise OSError(errno.EIO, str(error)) from error
         encoded = table.column("encoded")[offset]
@@ -99,17 +99,29 @@ def _damaged(path: Path, trouble: object) -> DataError:
     return DataError(f"{path} is no whole table of packed data ({words}): pack the data again")
 
 
-# Everything is kept by process: a forked worker opens its own.
+Reader = tuple[int, ...]
+
+
+def _reader(path: Path) -> Reader:
+    """This process, since a forked worker opens its own, and which file this is now, since a
+    folder may be packed again under its name."""
+    try:
+        about = path.stat()
+    except OSError:
+        return (os.getpid(),)
+    return (os.getpid(), about.st_dev, about.st_ino, about.st_mtime_ns)
+
+
 @lru_cache(maxsize=FILES_OPEN)
-def _file(path: Path, process: int) -> _File:
+def _file(path: Path, reader: Reader) -> _File:
     return _File(path)
 
 
 @lru_cache(maxsize=GROUPS_KEPT)
-def _group(path: Path, group: int, columns: tuple[str, ...], process: int) -> Any:
-    return _file(path, process).read(group, columns)
+def _group(path: Path, group: int, columns: tuple[str, ...], reader: Reader) -> Any:
+    return _file(path, reader).read(group, columns)
 
 
 @lru_cache(maxsize=GROUPS_KEPT // 8)
-def _image_group(path: Path, group: int, process: int) -> Any:
-    return _file(path, process).read(group, ("encoded", "trouble"))
+def _image_group(path: Path, group: int, reader: Reader) -> Any:
+    return _file(path, reader).read(group, ("encoded", "trouble"))
