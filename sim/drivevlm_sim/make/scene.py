@@ -31,7 +31,7 @@ from drivevlm_sim.scene_log_file import scene_log_bytes
 from drivevlm_sim.town.make_town import make_town
 from drivevlm_sim.town.recipe import TownRecipe
 from drivevlm_sim.town.town import Town
-from drivevlm_sim.twins.rules import SEEN_PIXELS
+from drivevlm_sim.twins.rules import SEEN_PIXELS, cause_there_s
 from drivevlm_sim.twins.twin_pair import TwinPair
 
 KEYFRAME_STEPS = round(KEYFRAME_S / STEP_S)
@@ -213,6 +213,7 @@ def _pair_json(pair: TwinPair, camera: str, pixels: int) -> bytes:
             "camera": camera,
             "pixels": pixels,
             "distance_m": cause.distance_m,
+            "there_s": None if cause.signal else round(cause_there_s(pair), 3),
             "instance": cause.instance,
             "signal": f"{cause.signal}/{cause.link}" if cause.signal else "",
         },

@@ -15,6 +15,8 @@ One JSON object a line, in the order in which the pairs were written:
               pixels      how many pixels of it that camera shows, at the size of its images; of
                           both scenes' the greater; of a signal, those that look different
               distance_m  from the ego's rear axle, to the middle of its body or to the stop line
+              there_s     for how long before t0 it was there, or away, as it is at t0; a signal
+                          has none
     gap_3s_m  distance of the rear axles of both scenes 3 s after t0
 """
 
@@ -32,6 +34,7 @@ from drivevlm_sim.twins.twin_pair import Cause, CauseKind, Family
 TWINS_FILE = "twins.jsonl"
 _LINE_KEYS = {"pair", "family", "town", "samples", "t0_us", "cause", "gap_3s_m"}
 _CAUSE_KEYS = {"kind", "camera", "pixels", "distance_m"}
+_ONE_KIND_KEYS = {"instance", "signal", "there_s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class SeenCause:
     distance_m: float
     instance: str = ""
     signal: str = ""
+    there_s: float | None = None
 
     def __post_init__(self) -> None:
         if (self.kind is CauseKind.SIGNAL) != bool(self.signal):
@@ -52,6 +56,8 @@ class SeenCause:
             raise ValueError("a cause has either an instance or a signal")
         if self.pixels < 0 or not math.isfinite(self.distance_m) or self.distance_m < 0:
             raise ValueError(f"a cause has {self.pixels} pixels at {self.distance_m} m")
+        if self.there_s is not None and not 0 <= self.there_s < math.inf:
+            raise ValueError(f"there_s is {self.there_s}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,9 @@ def read_twins(path: Path) -> tuple[TwinLine, ...]:
 
 def _values(line: TwinLine) -> Mapping[str, object]:
     cause = line.cause
-    what = {"signal": cause.signal} if cause.signal else {"instance": cause.instance}
+    what: dict[str, object] = {"signal": cause.signal}
+    if not cause.signal:
+        what = {"instance": cause.instance, "there_s": cause.there_s}
     return {
         "pair": line.pair,
         "family": line.family.value,
@@ -134,7 +142,7 @@ def _line(values: object) -> TwinLine:
         found = sorted(values) if isinstance(values, dict) else values
         raise ValueError(f"expected the keys {sorted(_LINE_KEYS)}, got {found}")
     cause = values["cause"]
-    if not isinstance(cause, dict) or set(cause) - {"instance", "signal"} != _CAUSE_KEYS:
+    if not isinstance(cause, dict) or set(cause) - _ONE_KIND_KEYS != _CAUSE_KEYS:
         raise ValueError(f"expected a cause with {sorted(_CAUSE_KEYS)}, got {cause}")
     a, b = values["samples"]
     return TwinLine(
@@ -150,6 +158,7 @@ def _line(values: object) -> TwinLine:
             distance_m=float(cause["distance_m"]),
             instance=str(cause.get("instance", "")),
             signal=str(cause.get("signal", "")),
+            there_s=cause.get("there_s"),
         ),
         gap_3s_m=float(values["gap_3s_m"]),
     )
