@@ -207,7 +207,7 @@ def test_a_cause_is_a_road_user_or_a_signal():
 
 
 def line(pair: str = "by-hand/1", **changes: object) -> TwinLine:
-    cause = SeenCause(CauseKind.VEHICLE, "CAM_FRONT", 412, 25.0, instance="ab12")
+    cause = SeenCause(CauseKind.VEHICLE, "CAM_FRONT", 412, 25.0, instance="ab12", there_s=4.0)
     plain = TwinLine(
         pair=pair,
         family=Family.STOPPED_VEHICLE,
@@ -237,6 +237,7 @@ def test_a_line_is_what_the_documentation_says(tmp_path: Path):
             "camera": "CAM_FRONT",
             "pixels": 412,
             "distance_m": 25.0,
+            "there_s": 4.0,
         },
         "gap_3s_m": 13.95,
     }
