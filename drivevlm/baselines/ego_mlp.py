@@ -1,11 +1,13 @@
 """A small network that plans from past ego motion alone: no image, no label, no command.
 
-It says how much of an open-loop score a planner gets for knowing how the ego moved so far.
+It says how much of an open-loop score a planner gets for knowing how the ego moved so far. Its
+layers also serve planners that read more (see ``blind_mlp``).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -37,8 +39,11 @@ NAMES = (
     *("speed", "yaw rate", "acceleration", "acceleration known"),
 )
 """Of the F features."""
-MIRROR: Floats = np.array([-1.0 if n.startswith(("left", "yaw")) else 1.0 for n in NAMES])
-"""Times the features gives those of the mirrored drive."""
+
+
+def mirror(names: tuple[str, ...]) -> Floats:
+    """(F,) times the features gives those of the mirrored drive: ``left`` and ``yaw`` turn."""
+    return np.array([-1.0 if name.startswith(("left", "yaw")) else 1.0 for name in names])
 
 
 class Seen(NamedTuple):
@@ -143,15 +148,20 @@ def moving(moved_m: Floats) -> Floats:
     return np.minimum(moved_m / MOVING_M, 1.0)
 
 
+Reader = Callable[[Clip], Seen]
+"""What a network reads of a clip. Raises NoPastError where there is too little."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EgoMlp:
-    """The network as a planner; a missing past is a counted failure.
+    """A network as a planner; a missing past is a counted failure.
 
     Its plans have ``STEPS`` waypoints of ``STEP_S``, which is the recorded future it learned.
     """
 
     layers: Layers
     name: str = "ego_mlp"
+    read: Reader = seen
 
     def recall(self, clip: Clip) -> Clip:
         """The clip as it is."""
@@ -160,7 +170,7 @@ class EgoMlp:
     def decide(self, clip: Clip) -> Decision:
         """The network's plan, or a NO_PAST failure."""
         try:
-            features, speed_mps, moved_m = seen(clip)
+            features, speed_mps, moved_m = self.read(clip)
         except NoPastError as error:
             return Decision.failed(FailureKind.NO_PAST, str(error))
         paths_m = self.layers.paths_m(features[None], np.array([speed_mps]), np.array([moved_m]))

@@ -1,10 +1,10 @@
-"""Which scenes the ego MLP learns from, never a scored one, and where its weights are kept."""
+"""The rows of small networks: trained from scenes that are not scored, or read from a file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,18 @@ from platformdirs import user_cache_path
 
 from drivevlm.baselines.ego_mlp import EgoMlp, Layers, read_layers, write_layers
 from drivevlm.build.table import Chosen, Say
-from drivevlm.data.nuscenes.config import NuScenesConfig
-from drivevlm.data.nuscenes.recording import NuScenesRecording
-from drivevlm.data.recording import DataError, Recording
+from drivevlm.build.teaching import teaching_data, unscored
+from drivevlm.data.recording import DataError, Recording, twins_of
+from drivevlm.evaluate.mlps import MLPS
 from drivevlm.evaluate.train_ego_mlp import (
     EDITION,
     MlpSettings,
     fit,
+    joined,
     lessons_from,
     teaching_clips,
 )
 
-TRAIN_SPLITS = {"v1.0-trainval": "train", "v1.0-mini": "mini_train"}
-"""The official ones, by version."""
 FEWEST_CLIPS = 20
 """With fewer there is no row."""
 FAIR_CLIPS = 100
@@ -33,49 +32,64 @@ FAIR_CLIPS = 100
 
 @dataclass(frozen=True, slots=True)
 class EgoMlpRow:
-    """The row of the ego MLP: what it learns from, and how.
+    """The row of a small network: what it learns from, and how.
 
     Attributes:
-        recording: Scenes that are not scored.
+        recordings: Scenes that are not scored, of one or more versions.
         settings: Of the training.
         say: Is told of the training.
+        name: One of ``MLPS``.
     """
 
-    recording: Recording
+    recordings: tuple[Recording, ...]
     settings: MlpSettings
     say: Say
+    name: str = "ego_mlp"
 
     @property
     def recipe(self) -> dict[str, Any]:
         """All that decides the weights, for a run's identity and as the key of what is kept."""
+        names = [recording.name for recording in self.recordings]
+        digests = [recording.digest for recording in self.recordings]
         return {
             "edition": EDITION,
-            "train_data": {"name": self.recording.name, "digest": self.recording.digest},
-            "train_scenes": len(self.recording.scenes()),
-            "train_clips": len(teaching_clips(self.recording)),
+            "train_data": {"name": " and ".join(names), "digest": " ".join(digests)},
+            "train_scenes": sum(len(recording.scenes()) for recording in self.recordings),
+            "train_clips": sum(len(teaching_clips(recording)) for recording in self.recordings),
+            **self._counted_twins(),
             "hidden": self.settings.hidden,
             "epochs": self.settings.epochs,
             "seed": self.settings.seed,
+            **({} if self.name == "ego_mlp" else {"features": list(MLPS[self.name].names)}),
         }
+
+    def _counted_twins(self) -> dict[str, int]:
+        pairs = sum(len(twins_of(recording)) for recording in self.recordings)
+        return {"train_pairs": pairs} if pairs else {}
 
     @property
     def words(self) -> str:
         """What it learns from, with the counts."""
-        clips, scenes = self.recipe["train_clips"], self.recipe["train_scenes"]
-        return f"{clips} clips of {scenes} scene{'s' * (scenes != 1)} of {self.recording.name}"
+        recipe = self.recipe
+        clips, scenes = recipe["train_clips"], recipe["train_scenes"]
+        pairs = f", {recipe['train_pairs']} of them twin pairs," if "train_pairs" in recipe else ""
+        name = recipe["train_data"]["name"]
+        return f"{clips} clips of {scenes} scene{'s' * (scenes != 1)}{pairs} of {name}"
 
-    def planner(self) -> EgoMlp:
+    def planner(self, scored: Recording) -> EgoMlp:
         """The planner, its network trained unless its weights are kept from an earlier run."""
-        self.say(f"ego_mlp learns from {self.words}, none of them scored here")
-        if self.recipe["train_clips"] < FAIR_CLIPS:
+        recipe = self.recipe
+        self.say(f"{self.name} learns from {self.words}, none of them scored here")
+        if recipe["train_clips"] < FAIR_CLIPS:
             self.say(
-                f"ego_mlp: so few clips (below {FAIR_CLIPS}) teach little; mlp.train_root= names "
-                "more"
+                f"{self.name}: so few clips (below {FAIR_CLIPS}) teach little; mlp.train_root= "
+                "names more"
             )
-        recipe = json.dumps(self.recipe, sort_keys=True)
-        path = self._home / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.safetensors"
-        layers = read_layers(path, recipe)
-        return EgoMlp(self._trained(path, recipe) if layers is None else layers)
+        key = json.dumps(recipe, sort_keys=True)
+        path = self._home / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+        layers = read_layers(path, key)
+        read = MLPS[self.name].reader(scored)
+        return EgoMlp(self._trained(path, key) if layers is None else layers, self.name, read)
 
     @property
     def _home(self) -> Path:
@@ -83,30 +97,38 @@ class EgoMlpRow:
         return (Path(cache).expanduser() if cache else user_cache_path("drivevlm")) / "ego_mlp"
 
     def _trained(self, path: Path, recipe: str) -> Layers:
-        self.say("ego_mlp: reading its drives, once; the next run reads the weights")
-        lessons = lessons_from(self.recording, teaching_clips(self.recording))
-        self.say(f"ego_mlp: training, {self.settings.epochs} epochs of {len(lessons)} clips")
-        layers = fit(lessons, self.settings)
+        self.say(f"{self.name}: reading its drives, once; the next run reads the weights")
+        mlp = MLPS[self.name]
+        lessons = joined(
+            [
+                lessons_from(recording, teaching_clips(recording), mlp.reader(recording))
+                for recording in self.recordings
+            ]
+        )
+        self.say(f"{self.name}: training, {self.settings.epochs} epochs of {len(lessons)} clips")
+        layers = fit(lessons, self.settings, mlp.names)
         try:
             write_layers(path, layers, recipe)
         except OSError as error:
-            self.say(f"ego_mlp: its weights cannot be kept in {path.parent} ({error.strerror})")
+            self.say(f"{self.name}: its weights cannot be kept in {path.parent} ({error.strerror})")
         return layers
 
 
-def ego_mlp_row(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | None:
+def ego_mlp_row(
+    chosen: Chosen, scored: Recording, say: Say, name: str = "ego_mlp"
+) -> EgoMlpRow | None:
     """The row, or None where it cannot be trained, which is said in one line.
 
     Raises DataError where ``mlp.train_root`` is set and cannot be read.
     """
-    row = _trainable(chosen, scored, say)
+    row = _trainable(chosen, scored, say, name)
     if isinstance(row, str):
-        say(f"ego_mlp is left out: {row}")
+        say(f"{name} is left out: {row}")
         return None
     return row
 
 
-def _trainable(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | str:
+def _trainable(chosen: Chosen, scored: Recording, say: Say, name: str) -> EgoMlpRow | str:
     """The row, or why there is none."""
     like, settings = chosen.nuscenes_config(), chosen.settings.mlp
     if chosen.data[0] == "packed":
@@ -114,63 +136,21 @@ def _trainable(chosen: Chosen, scored: Recording, say: Say) -> EgoMlpRow | str:
     if like is None or like.past_poses < 2:
         return f"{scored.name} shows no past poses"
     other = "name other data with mlp.train_root="
-    root, version = settings.train_root or like.root, settings.train_version or like.version
-    config = NuScenesConfig(
-        root=root,
-        version=version,
-        past_poses=like.past_poses,
-        t0=like.t0,
-        anchor=like.anchor,
-        cache=like.cache,
-    )
-    try:
-        recording, dropped = unscored(config, scored)
-    except DataError as error:
-        if settings.train_root:
-            raise DataError(f"mlp.train_root={settings.train_root}: {error}") from error
-        return f"{error}; {other}"
+    recordings, dropped = [], 0
+    for config in teaching_data(like, settings, kin=MLPS[name].kin):
+        try:
+            recording, scored_too = unscored(config, scored)
+        except DataError as error:
+            if settings.train_root:
+                raise DataError(f"mlp.train_root={settings.train_root}: {error}") from error
+            return f"{error}; {other}"
+        dropped += scored_too
+        recordings += [] if recording is None else [recording]
     if dropped and settings.train_root:
-        say(f"ego_mlp: scored scenes in {settings.train_root}, not learned from: {dropped}")
-    if recording is None:
+        say(f"{name}: scored scenes in {settings.train_root}, not learned from: {dropped}")
+    if not recordings:
         return f"every scene to learn from is scored ({dropped}); {other}"
-    row = EgoMlpRow(recording, settings, say)
+    row = EgoMlpRow(tuple(recordings), settings, say, name)
     if row.recipe["train_clips"] < FEWEST_CLIPS:
         return f"it would learn from {row.words}, {FEWEST_CLIPS} are needed; {other}"
     return row
-
-
-def unscored(config: NuScenesConfig, scored: Recording) -> tuple[NuScenesRecording | None, int]:
-    """The training scenes that are not scored, None for none, and how many were dropped.
-
-    A scene is a scored one by its name, or by any of its clips' tokens.
-    """
-    config, there = _training_scenes(config)
-    names = {scene.name for scene in scored.scenes()}
-    tokens = {token for scene in scored.scenes() for token in scene.tokens}
-    kept = tuple(
-        scene.name
-        for scene in there.scenes()
-        if scene.name not in names and tokens.isdisjoint(scene.tokens)
-    )
-    dropped = len(there.scenes()) - len(kept)
-    if not kept:
-        return None, dropped
-    # No image is read; one camera is enough to make clips.
-    chosen = replace(config, scenes=kept, cameras=there.cameras[:1])
-    return NuScenesRecording(chosen), dropped
-
-
-def _training_scenes(config: NuScenesConfig) -> tuple[NuScenesConfig, NuScenesRecording]:
-    """The official train split where the version has one, else every scene."""
-    split = TRAIN_SPLITS.get(config.version)
-    if config.version == "v1.0-trainval":
-        config = replace(config, split="train")
-        return config, NuScenesRecording(config)
-    everything = NuScenesRecording(config)
-    if split is not None:
-        try:
-            return replace(config, split=split), NuScenesRecording(replace(config, split=split))
-        except DataError:
-            # All of them can be read, so it is the split that has no scene here.
-            pass
-    return config, everything

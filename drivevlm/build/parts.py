@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from drivevlm.dialogue.dialogue import Dialogue, Example
 from drivevlm.evaluate.entrants import Fallback
 from drivevlm.evaluate.exchange import Swap, exchange_for
 from drivevlm.evaluate.expert import Expert, examples_from
+from drivevlm.evaluate.mlps import MLPS
 from drivevlm.evaluate.plan_run import Exchange, Shard
 from drivevlm.metrics.planning import PlanningProtocol, plan_at_steps
 from drivevlm.metrics.protocols import PROTOCOLS
@@ -42,7 +43,7 @@ class Parts:
         dialogue: The prompt.
         shard: The part of the scenes.
         exchange: Of blocks between clips; None for none.
-        ego_mlp: What its row learns from; None where no such planner is wanted.
+        mlps: What the rows of small networks learn from, by planner.
     """
 
     chosen: Chosen
@@ -50,14 +51,14 @@ class Parts:
     dialogue: Dialogue
     shard: Shard
     exchange: Exchange | None
-    ego_mlp: EgoMlpRow | None = None
+    mlps: Mapping[str, EgoMlpRow] = field(default_factory=dict)
 
     @classmethod
     def of(cls, chosen: Chosen, say: Say, *, prompts: Path | None = None) -> Parts:
         """Open the data and read the prompt. Raises DataError, PromptError, SettingError.
 
-        ``prompts`` is the folder of a run's own words, read where it is there. A planner
-        ``ego_mlp`` that cannot be trained is left out of ``chosen``, and that is said.
+        ``prompts`` is the folder of a run's own words, read where it is there. A small network
+        that cannot be trained is left out of ``chosen``, and that is said.
         """
         try:
             shard = Shard.parse(chosen.settings.run.shard)
@@ -70,11 +71,14 @@ class Parts:
         dialogue = Dialogue.of(prompt, switches(chosen), folder)
         recording = chosen.recording(say)
         _check_cameras(chosen, recording)
-        row = None
-        if "ego_mlp" in chosen.settings.planner:
-            row = ego_mlp_row(chosen, recording, say)
-            chosen = chosen if row is not None else _without_ego_mlp(chosen)
-        return cls(chosen, recording, dialogue, shard, exchange(chosen, recording), row)
+        rows = {}
+        for name in (name for name in chosen.settings.planner if name in MLPS):
+            row = ego_mlp_row(chosen, recording, say, name)
+            if row is None:
+                chosen = _without(chosen, name)
+            else:
+                rows[name] = row
+        return cls(chosen, recording, dialogue, shard, exchange(chosen, recording), rows)
 
     def planners(self, vlm: VLM | None) -> list[Planner]:
         """The planners by their settings' order; ``vlm`` is needed where one of them asks it."""
@@ -84,8 +88,8 @@ class Parts:
         prompt = self.chosen.prompt
         if name == "expert":
             return Expert(self.recording)
-        if name == "ego_mlp" and self.ego_mlp is not None:
-            return self.ego_mlp.planner()
+        if name in self.mlps:
+            return self.mlps[name].planner(self.recording)
         if name in MOTIONS:
             return Baseline(name, prompt.steps, prompt.dt_s)
         if vlm is None:
@@ -136,8 +140,7 @@ class Parts:
             deciding = {key: settings_now[key] for key in DECIDING if key in settings_now}
             model = {"name": vlm.name, "revision": vlm.revision, **deciding}
         models: dict[str, Any] = {"vlm": model}
-        if self.ego_mlp is not None:
-            models["ego_mlp"] = self.ego_mlp.recipe
+        models |= {name: row.recipe for name, row in self.mlps.items()}
         return {
             "data": {"name": self.recording.name, "digest": self.recording.digest},
             "prompt": {**plain(self.chosen.prompt), "digest": self.dialogue.digest},
@@ -150,11 +153,11 @@ class Parts:
         }
 
 
-def _without_ego_mlp(chosen: Chosen) -> Chosen:
+def _without(chosen: Chosen, name: str) -> Chosen:
     try:
-        return chosen.without("ego_mlp")
+        return chosen.without(name)
     except ValueError:
-        raise SettingError("planner: only ego_mlp, which is left out, so nobody plans") from None
+        raise SettingError(f"planner: only {name}, which is left out, so nobody plans") from None
 
 
 def _check_horizon(chosen: Chosen) -> None:

@@ -21,6 +21,7 @@ from drivevlm.data.recording import Recording
 from drivevlm.dialogue.config import CODECS
 from drivevlm.dialogue.dialogue import PromptConfig
 from drivevlm.dialogue.sections import SectionName
+from drivevlm.evaluate.mlps import MLPS
 from drivevlm.evaluate.train_ego_mlp import MlpSettings
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.record.replay import recorded_replies
@@ -183,7 +184,7 @@ MODELS: dict[str, Entry] = {
     "recorded": Entry(RecordedConfig, open_recorded),
 }
 ALL = ("all",)
-PLANNERS = ("vlm", *MOTIONS, "ego_mlp", "expert")
+PLANNERS = ("vlm", *MOTIONS, *MLPS, "expert")
 
 
 class BlockSetting(str, Enum):
@@ -262,7 +263,7 @@ class Settings:
         block: The prompt's blocks.
         run: How the run goes.
         page: The page.
-        mlp: The training of planner ``ego_mlp``.
+        mlp: The training of planner ``ego_mlp`` and its kin.
     """
 
     planner: tuple[str, ...] = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivevlm.world.clip import Clip
+from drivevlm.world.pose import Floats
 from drivevlm.world.truth import Truth
 from drivevlm.world.twins import TwinPair
 
@@ -71,3 +72,12 @@ def truth_digest_of(recording: Recording) -> str:
 def twins_of(recording: Recording) -> tuple[TwinPair, ...]:
     """The pairs where a recording's clips are twins: it has ``twins`` then. Else none."""
     return tuple(getattr(recording, "twins", ()))
+
+
+def route_of(recording: Recording, token: str) -> Floats | None:
+    """(N, 2) the planned way of a clip's scene in the global frame, where the recording has one.
+
+    It was planned beforehand and tells nothing of what was driven: it has ``route_global_m`` then.
+    """
+    find = getattr(recording, "route_global_m", None)
+    return None if find is None else find(token)

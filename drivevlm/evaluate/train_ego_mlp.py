@@ -1,4 +1,4 @@
-"""Trains the ego MLP on the recorded futures of scenes that nobody scores."""
+"""Trains the ego MLP and its kin on the recorded futures of scenes that nobody scores."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivevlm.baselines.ego_mlp import (
-    MIRROR,
     NAMES,
     STEPS,
     Layers,
+    Reader,
     constant_velocity_m,
+    mirror,
     moving,
     seen,
 )
-from drivevlm.data.recording import DataError, Recording
+from drivevlm.baselines.motions import NoPastError
+from drivevlm.data.recording import DataError, Recording, twins_of
 from drivevlm.world.pose import Floats
 
 # N: clips. F: features. T: waypoints.
@@ -32,12 +34,14 @@ TINY_M = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class MlpSettings:
-    """The training of planner ``ego_mlp``; it never learns from a scene that is scored.
+    """The training of planner ``ego_mlp`` and its kin; none learns from a scene that is scored.
 
     Attributes:
-        train_root: Folder of the nuScenes-format data that it learns from: the train split where
+        train_root: Folder of the nuScenes-format data that they learn from: the train split where
             there is one, else every scene. "" is the scored data's own.
-        train_version: Its version folder; "" is the scored data's.
+        train_version: Its version folder; "" is the scored data's. ``blind_mlp`` and
+            ``oracle_mlp`` then learn from the labelled versions beside it too, twins among them,
+            where ``train_root`` is another one than the scored data's.
         hidden: Units of each of its two hidden layers.
         epochs: How often it sees every clip, as it was driven and mirrored.
         seed: Of its first weights and of the order.
@@ -77,10 +81,10 @@ class Lessons:
     def __len__(self) -> int:
         return len(self.features)
 
-    def with_mirrored(self) -> Lessons:
-        """Every drive and its mirror image."""
+    def with_mirrored(self, names: tuple[str, ...]) -> Lessons:
+        """Every drive and its mirror image; ``names`` are those of the features."""
         return Lessons(
-            np.concatenate([self.features, self.features * MIRROR]),
+            np.concatenate([self.features, self.features * mirror(names)]),
             np.tile(self.speed_mps, 2),
             np.tile(self.moved_m, 2),
             np.concatenate([self.future_m, self.future_m * [1.0, -1.0]]),
@@ -88,26 +92,40 @@ class Lessons:
 
 
 def teaching_clips(recording: Recording) -> tuple[str, ...]:
-    """The clips with a past and with a whole recorded future."""
+    """The clips with a past and with a whole recorded future; of twins both sides of each pair."""
+    if twins_of(recording):
+        return tuple(token for scene in recording.scenes() for token in scene.tokens)
     return tuple(token for scene in recording.scenes() for token in scene.tokens[1:-STEPS])
 
 
-def lessons_from(recording: Recording, tokens: Sequence[str]) -> Lessons:
-    """Read them. Raises DataError for a clip without a recorded future."""
+def lessons_from(recording: Recording, tokens: Sequence[str], read: Reader = seen) -> Lessons:
+    """Read them. Raises DataError for a clip without a past, or without a recorded future."""
     rows, futures = [], []
     for token in tokens:
         truth = recording.truth(token)
         if truth is None or not truth.future_valid.all():
             raise DataError(f"{recording.name}: {token} has no recorded future to learn from")
-        rows.append(seen(recording.clip(token)))
+        try:
+            rows.append(read(recording.clip(token)))
+        except NoPastError as error:
+            raise DataError(f"{recording.name}: {token}: {error}") from None
         futures.append(truth.future_path()[0])
     features, speeds, moved = zip(*rows, strict=True)
     return Lessons(np.stack(features), np.array(speeds), np.array(moved), np.stack(futures))
 
 
-def fit(lessons: Lessons, settings: MlpSettings) -> Layers:
-    """The weights with a small mean distance to what was driven. The same seed gives the same."""
-    both = lessons.with_mirrored()
+def joined(parts: Sequence[Lessons]) -> Lessons:
+    """All of them, one after the other."""
+    columns = ("features", "speed_mps", "moved_m", "future_m")
+    return Lessons(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def fit(lessons: Lessons, settings: MlpSettings, names: tuple[str, ...] = NAMES) -> Layers:
+    """The weights with a small mean distance to what was driven. The same seed gives the same.
+
+    ``names`` are those of the features.
+    """
+    both = lessons.with_mirrored(names)
     rng = np.random.default_rng(settings.seed)
     layers = _first_layers(both, settings.hidden, rng)
     z = layers.standardised(both.features)
@@ -164,7 +182,7 @@ def _first_layers(lessons: Lessons, hidden: int, rng: np.random.Generator) -> La
         mean=mean,
         # A feature that never varies tells nothing; where it does later, it is no surprise.
         spread=np.where(spread > 1e-6, spread, np.inf),
-        w1=drawn(len(NAMES)),
+        w1=drawn(lessons.features.shape[1]),
         b1=np.zeros(hidden),
         w2=drawn(hidden),
         b2=np.zeros(hidden),

@@ -13,6 +13,7 @@ from rich.console import Console
 from drivevlm.build.parts import Parts
 from drivevlm.data.recording import Recording
 from drivevlm.evaluate.detections import boxes_to_write, detects
+from drivevlm.evaluate.mlps import label_of
 from drivevlm.evaluate.replay import shown_clip
 from drivevlm.evaluate.score_run import RunScores, score_run
 from drivevlm.planner import VLMPlanner
@@ -124,13 +125,13 @@ def results_of(parts: Parts, scores: RunScores, facts: Mapping[str, Any]) -> dic
     planners = {}
     for name, figures in scores.by_planner.items():
         asks = name == "vlm"
-        label = f"vlm {model['name']}" if asks and model else name
+        label = f"vlm {model['name']}" if asks and model else label_of(name)
         untrained = asks and bool(model) and model["name"] == "untrained"
         planners[name] = {
             "label": label,
             "untrained": untrained,
             "model": model if asks else None,
-            "learned_from": identity["models"].get("ego_mlp") if name == "ego_mlp" else None,
+            "learned_from": identity["models"].get(name) if name != "vlm" else None,
             **figures,
         }
     return {

@@ -21,6 +21,7 @@ from drivevlm.build.table import Chosen
 from drivevlm.data.recording import Recording
 from drivevlm.evaluate.entrants import Decided, Entrant, Filed
 from drivevlm.evaluate.expert import Expert
+from drivevlm.evaluate.mlps import label_of
 from drivevlm.evaluate.prepared import Progress, prepared
 from drivevlm.evaluate.score_run import RunScores, score_entrants
 from drivevlm.metrics.body_point import in_axes
@@ -170,10 +171,10 @@ def results_of_rows(
     """The object of results.json, of the form of an evaluation's, of rows that asked no model."""
     planners = {
         name: {
-            "label": plan_file["name"] if plan_file is not None and name == ROW else name,
+            "label": plan_file["name"] if plan_file is not None and name == ROW else label_of(name),
             "untrained": False,
             "model": None,
-            "learned_from": parts.ego_mlp.recipe if parts.ego_mlp and name == "ego_mlp" else None,
+            "learned_from": parts.mlps[name].recipe if name in parts.mlps else None,
             **figures,
         }
         for name, figures in scores.by_planner.items()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +21,13 @@ from drivevlm.data.nuscenes.inputs import Inputs
 from drivevlm.data.nuscenes.labels import LABELS_FILE, read_labels
 from drivevlm.data.nuscenes.oracle import blurred_labels
 from drivevlm.data.nuscenes.rig import Rig
+from drivevlm.data.nuscenes.route import read_route
 from drivevlm.data.nuscenes.twins import TWINS_FILE, Twins, as_side
 from drivevlm.data.recording import DataError, SceneClips
 from drivevlm.world.clip import Clip, Proposals, RouteCommand
 from drivevlm.world.ego import status_from_history
 from drivevlm.world.labels import command_of_future
+from drivevlm.world.pose import Floats
 from drivevlm.world.sets import Provenance
 from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, LabelledBoxes, Truth, TruthStep
 from drivevlm.world.twins import TwinPair
@@ -89,6 +91,7 @@ class NuScenesRecording:
         self._labels = {} if path is None else read_labels(path, known=row_of)
         self._read = {name: file_digest(path) for name, path in self._sidecars.items()}
         self._step = lru_cache(maxsize=STEPS_KEPT)(self._read_step)
+        self._route = lru_cache(maxsize=1)(partial(read_route, self._root))
 
     def __reduce__(self) -> tuple[type[NuScenesRecording], tuple[NuScenesConfig]]:
         """A worker opens it again: cheaper than to send mapped arrays."""
@@ -201,6 +204,10 @@ class NuScenesRecording:
         description = self._index.scene_description[self._scene[scene]]
         name = self._pairs[token].name if self._pairs else scene
         return Truth(token, name, steps, description, labels=self._labels.get(token))
+
+    def route_global_m(self, token: str) -> Floats | None:
+        """(N, 2) the planned way of a clip's scene, global; None where there is none."""
+        return self._route(self._row(token)[1])
 
     def with_map(self, truth: Truth) -> Truth:
         """The truth with the map polygons near the ego, where there is a map expansion."""
