@@ -131,6 +131,22 @@ def _sim_show(words: list[str]) -> int:
     return 0
 
 
+def _sim_check(words: list[str]) -> int:
+    root, words = _taken("data.root", words)
+    out, words = _taken("out", words)
+    beside, words = _taken("beside", words)
+    if words:
+        raise SettingError(f"expected data.root=, out= or beside=, got {words[0]}")
+    if not root:
+        raise SettingError("data.root is not set: drivevlm sim check data.root=FOLDER")
+    folder = Path(out or f"stats/{Path(root).resolve().name}")
+    told, holds = verbs.check(
+        Path(root), Console(), out=folder, beside=None if beside is None else Path(beside)
+    )
+    print(told)
+    return 0 if holds else 1
+
+
 def _merge(words: list[str]) -> int:
     out, parts = _taken("out", words)
     if out is None or not parts:
@@ -287,6 +303,22 @@ VERBS = {
         _sim_make,
         own=MakeRunSettings,
         root=SIM_MAKE,
+    ),
+    "sim check": Verb(
+        "hold a made world against the rules of twins, geometry and labels, from disk alone",
+        (
+            "drivevlm sim check data.root=worlds/tiny",
+            "drivevlm sim check data.root=/data/worlds beside=/data/nuscenes/v1.0-mini out=checks",
+        ),
+        _sim_check,
+        settings=False,
+        own=(
+            "data.root=FOLDER: the data root; all of its versions are checked",
+            "beside=FOLDER: tables of another recording, whose motion is told beside",
+            "out=FOLDER: of check.json; stats/ROOT where left out",
+            "",
+            "The exit code is 1 where a rule is broken.",
+        ),
     ),
     "sim show": Verb(
         "a scene as a film: its cameras, the road from above, the reasons in words",

@@ -42,6 +42,7 @@ from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
 from drivevlm.verbs.score import score
 from drivevlm.verbs.sim import make, show_scene
+from drivevlm.verbs.sim_check import check
 from drivevlm.verbs.stats import stats
 from drivevlm.verbs.table import table
 from drivevlm.verbs.twins import twins
@@ -53,6 +54,7 @@ __all__ = [
     "SHARD_MB",
     "USER_ERRORS",
     "CompareSettings",
+    "check",
     "compare",
     "evaluate",
     "make",
