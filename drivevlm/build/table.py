@@ -9,10 +9,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from drivevlm.baselines import MOTIONS
 from drivevlm.build.settings import SettingError, plain, settings_from
+from drivevlm.build.worlds import (
+    DemoConfig,
+    DemoTwinsConfig,
+    FlatScenesConfig,
+    WorldConfig,
+    as_nuscenes,
+    put_on_disk,
+)
 from drivevlm.data.frames import FramesConfig, FramesRecording
 from drivevlm.data.nuscenes.config import NuScenesConfig
 from drivevlm.data.nuscenes.recording import NuScenesRecording
@@ -29,59 +35,15 @@ from drivevlm.record.run_folder import read_manifest, read_records
 from drivevlm.vlm.config import HfConfig
 from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.vlm.seam import VLM
-from drivevlm_sim.flat.make import FlatConfig, make_flat
-from drivevlm_sim.made_once import digest_of
 from drivevlm_sim.make.recipe import WorldRecipe
 
 Say = Callable[[str], None]
 """Tells the user what long thing is going on."""
 
 
-@dataclass(frozen=True, slots=True)
-class DemoConfig:
-    """The generated scenes, made on first use in the user's cache folder.
-
-    Attributes:
-        world: What is painted.
-        frames: Images per camera.
-        proposals: ``oracle`` (blurred labels) or ``none``.
-        top_k: Proposals at most.
-        folder: Where the scenes lie; "" is the user's cache folder.
-    """
-
-    world: FlatConfig = field(default_factory=lambda: FlatConfig(keyframes=10))
-    frames: int = 1
-    proposals: str = "oracle"
-    top_k: int = 8
-    folder: str = ""
-
-    def __post_init__(self) -> None:
-        self.as_nuscenes("")
-
-    def as_nuscenes(self, root: str) -> NuScenesConfig:
-        """How the scenes are read, once they lie in ``root``."""
-        return NuScenesConfig(
-            root=root,
-            version=self.world.version,
-            frames=self.frames,
-            proposals=self.proposals,
-            top_k=self.top_k,
-        )
-
-
-def demo_folder(config: DemoConfig) -> Path:
-    """Where the scenes lie, once they are made."""
-    home = Path(config.folder).expanduser() if config.folder else user_cache_path("drivevlm")
-    return home / "worlds" / f"flat-{digest_of(plain(config.world))}"
-
-
-def open_demo(config: DemoConfig, say: Say) -> Recording:
-    """Make the scenes unless they are there, and open them."""
-    folder = demo_folder(config)
-    if not folder.exists():
-        say(f"painting {len(config.world.scenes) * config.world.copies} scenes into {folder}")
-    make_flat(folder, config=config.world)
-    return NuScenesRecording(config.as_nuscenes(str(folder)), _said_once(say))
+def open_world(config: WorldConfig, say: Say) -> Recording:
+    """Worlds of ours: unpack or paint them unless they are there, and open them."""
+    return NuScenesRecording(put_on_disk(config, say), _said_once(say))
 
 
 def open_nuscenes(config: NuScenesConfig, say: Say) -> Recording:
@@ -173,7 +135,9 @@ class Entry:
 
 
 DATA: dict[str, Entry] = {
-    "demo": Entry(DemoConfig, open_demo),
+    "demo": Entry(DemoConfig, open_world),
+    "demo_twins": Entry(DemoTwinsConfig, open_world),
+    "flat": Entry(FlatScenesConfig, open_world),
     "nuscenes": Entry(NuScenesConfig, open_nuscenes),
     "frames": Entry(FramesConfig, open_frames),
     "packed": Entry(PackedConfig, open_packed),
@@ -361,10 +325,9 @@ class Chosen:
 
     def nuscenes_config(self) -> NuScenesConfig | None:
         """How the data are read as nuScenes; None where they are something else."""
-        name, config = self.data
-        if name == "demo":
-            demo: DemoConfig = config
-            return demo.as_nuscenes(str(demo_folder(demo)))
+        _, config = self.data
+        if isinstance(config, WorldConfig):
+            return as_nuscenes(config)
         return config if isinstance(config, NuScenesConfig) else None
 
     def without(self, planner: str) -> Chosen:
