@@ -45,6 +45,8 @@ LOOKS_DIFFERENT = 24
 """Of 255: pixels that differ by more do not differ by the packing of the pictures alone."""
 GROUND_EVERY = 6
 """Points of road and houses are many and alike: so many-th columns of a sweep keep them."""
+LIDAR_STEPS_PER_M = 256
+"""Points are told to 4 mm, about what a lidar resolves; so they take a third of the room packed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +98,9 @@ class Studio:
     def _jpeg(self, image: Rgb8 | None) -> bytes | None:
         if image is None:
             return None
-        quality = [cv2.IMWRITE_JPEG_QUALITY, self.recipe.jpeg_quality]
-        return bytes(cv2.imencode(".jpg", image[..., ::-1], quality)[1].tobytes())
+        # Smaller at the same quality: coded with tables made for this very picture.
+        flags = [cv2.IMWRITE_JPEG_QUALITY, self.recipe.jpeg_quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+        return bytes(cv2.imencode(".jpg", image[..., ::-1], flags)[1].tobytes())
 
 
 @lru_cache(maxsize=1)
@@ -260,7 +263,11 @@ def _attribute(body: Body, speed_mps: float, *, parked: bool) -> str:
 
 def _thinned(frame: Keyframe, every: int) -> Keyframe:
     """A cloud with fewer points; boxes keep the count of those that are left."""
-    return frame if frame.cloud is None else replace(frame, cloud=frame.cloud[::every])
+    if frame.cloud is None:
+        return frame
+    cloud = frame.cloud[::every].copy()
+    cloud[:, :3] = np.round(cloud[:, :3] * LIDAR_STEPS_PER_M) / LIDAR_STEPS_PER_M
+    return replace(frame, cloud=cloud)
 
 
 def _town_of(part: str, recipe: WorldRecipe) -> TownRecipe:
