@@ -15,6 +15,7 @@ import checked_world as by_hand
 import numpy as np
 import pytest
 from checked_world import SYNTH, T0_X_M, TWINS, A, B, changed, changed_boxes, changed_lines
+from conftest import reference
 
 from drivevlm.app import main
 from drivevlm.data.dense import DENSE_FOLDER, DenseView, write_dense
@@ -81,6 +82,15 @@ def test_a_recording_beside_is_told_with_the_same_figures(sound):
     assert checked.facts[f"beside: {SYNTH}"].items() <= checked.facts[SYNTH].items()
     speed = checked.facts[SYNTH]["speed (m/s)"]
     assert speed == {name: pytest.approx(8.0) for name in ("50 %", "95 %", "99 %", "99.9 %")}
+
+
+@pytest.mark.part
+def test_real_scenes_are_told_beside(sound):
+    mini = reference("nuscenes_mini_real") / "v1.0-mini"
+    facts = check_world(sound, beside=mini).facts["beside: v1.0-mini"]
+    assert 3 < (facts["speed (m/s)"]["50 %"] or 0) < 7
+    assert 1 < (facts["lateral acceleration (m/s2)"]["99 %"] or 0) < 3
+    assert 2 < (facts["jerk (m/s3)"]["99 %"] or 0) < 10
 
 
 def test_what_is_no_world_ends_in_one_line(tmp_path, sound, capsys):

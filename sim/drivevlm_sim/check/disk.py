@@ -10,7 +10,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +23,7 @@ from drivevlm.world.pose import Floats, Pose3
 from drivevlm.world.truth import LabelledBoxes
 from drivevlm_sim.made_once import WorldError
 
-# M: messages. N: points.
+# M: messages. N: points, or boxes.
 CAN_COLUMNS = 14
 """Stamp in microseconds; x, y, z; speed; acceleration; quaternion; pitch and yaw rate."""
 ALONG = 5
@@ -108,44 +107,37 @@ class Disk:
         row = self._image(camera, sample)
         return None if row < 0 else self.root / self.index.image_file[row]
 
-    def size_px(self, camera: str, sample: int) -> NDArray[np.int64]:
-        """Width and height of a picture that the tables have."""
-        return np.array(self.index.image_size_px[self._image(camera, sample)])
+    def size_px(self, camera: str, sample: int) -> NDArray[np.int64] | None:
+        """Width and height of a picture; None where the tables have none."""
+        row = self._image(camera, sample)
+        return None if row < 0 else np.array(self.index.image_size_px[row])
 
     def _image(self, camera: str, sample: int) -> int:
         return int(self.index.key_image[self.cameras.index(camera), sample])
 
     def _rectangles(self, camera: str, sample: int) -> dict[str, Rectangle]:
         """By instance, left, top, right, bottom of its box in a picture, cut at the border."""
-        row = self._image(camera, sample)
-        found: dict[str, Rectangle] = {}
-        if row >= 0:
-            size_px = self.index.image_size_px[row]
-            for name, hull in self.hulls(camera, sample).items():
-                low = np.clip(hull.min(axis=0), 0, size_px)
-                high = np.clip(hull.max(axis=0), 0, size_px)
-                if (high - low >= 1).all():
-                    found[name] = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        return found
+        corners_px, limit = self.corners_px(camera, sample), self.size_px(camera, sample)
+        if corners_px is None or limit is None:
+            return {}
+        low = np.clip(np.fmin.reduce(corners_px, axis=1), 0, limit)
+        high = np.clip(np.fmax.reduce(corners_px, axis=1), 0, limit)
+        names = self.boxes(sample).instance
+        there = np.flatnonzero((high - low >= 1).all(axis=1)).tolist()
+        return {names[k]: (*low[k].tolist(), *high[k].tolist()) for k in there}
 
-    def hulls(self, camera: str, sample: int) -> dict[str, NDArray[np.float32]]:
-        """By instance, the hull (N, 2) in pixels of those corners that lie before the lens."""
+    def corners_px(self, camera: str, sample: int) -> Floats | None:
+        """(N, 8, 2) corners of all boxes in a picture; NaN of those not before the lens."""
         row = self._image(camera, sample)
         boxes = self.boxes(sample)
         if row < 0 or not boxes.instance:
-            return {}
+            return None
         index, mount = self.index, int(self.index.image_mount[row])
         width, height = (int(v) for v in index.image_size_px[row])
         lens = Camera(camera, (width, height), np.array(index.mount_intrinsics[mount]))
         mounted = pose_of(index.image_pose[row]) @ pose_of(index.mount_pose[mount])
         corners_m = mounted.inverse().apply(corners_global_m(boxes))
-        found: dict[str, NDArray[np.float32]] = {}
-        for name, corners in zip(boxes.instance, corners_m, strict=True):
-            pixels, ahead = lens.project(corners)
-            if ahead.any():
-                hull = cv2.convexHull(pixels[ahead].astype(np.float32))
-                found[name] = np.asarray(hull, dtype=np.float32).reshape(-1, 2)
-        return found
+        return lens.project(corners_m.reshape(-1, 3))[0].reshape(-1, 8, 2)
 
     def dense(self, sample: int) -> Mapping[str, DenseView]:
         """By camera, the truth per pixel; empty where there is none."""

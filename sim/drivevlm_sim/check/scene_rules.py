@@ -97,23 +97,24 @@ def _miscounted(disk: Disk, sample: int) -> float | None:
     cloud_m = disk.cloud_global_m(sample)
     if cloud_m is None:
         return None
+    cloud_m = cloud_m[np.argsort(cloud_m[:, 0])]
     boxes = disk.boxes(sample)
     wrong = 0
     for row, told in enumerate(boxes.lidar_points):
-        least, most = (
-            _inside(cloud_m, boxes, row, grown_m) for grown_m in (-ROUNDING_M, ROUNDING_M)
-        )
+        least, most = _inside(cloud_m, boxes, row)
         wrong += not least <= told <= most
     return float(wrong)
 
 
-def _inside(cloud_m: Floats, boxes: LabelledBoxes, row: int, grown_m: float) -> int:
-    """Points (P, 3) in a box that is grown to every side."""
-    away_m = cloud_m - boxes.center_global_m[row]
-    half_m = boxes.size_lwh_m[row] / 2 + grown_m
-    near = away_m[(np.abs(away_m) <= np.linalg.norm(half_m)).all(axis=1)]
-    turned_m = near @ rotation_from_wxyz(boxes.wxyz_global[row])
-    return int((np.abs(turned_m) <= half_m).all(axis=1).sum())
+def _inside(cloud_m: Floats, boxes: LabelledBoxes, row: int) -> tuple[int, int]:
+    """Points (P, 3), sorted by x, surely in a box, and those that may be."""
+    center_m, half_m = boxes.center_global_m[row], boxes.size_lwh_m[row] / 2
+    reach_m = float(np.linalg.norm(half_m)) + 2 * ROUNDING_M
+    ends = np.searchsorted(cloud_m[:, 0], [center_m[0] - reach_m, center_m[0] + reach_m])
+    away_m = cloud_m[ends[0] : ends[1]] - center_m
+    beyond_m = np.abs(away_m @ rotation_from_wxyz(boxes.wxyz_global[row])) - half_m
+    farthest_m = beyond_m.max(axis=1)
+    return int((farthest_m <= -ROUNDING_M).sum()), int((farthest_m <= ROUNDING_M).sum())
 
 
 def _plain(disk: Disk, sample: int) -> NDArray[np.bool_]:
@@ -150,15 +151,17 @@ def _ious(disk: Disk, sample: int) -> Iterator[float]:
     for camera, view in views.items():
         if view.mask is None or camera not in disk.cameras:
             continue
+        corners_px, size_px = disk.corners_px(camera, sample), disk.size_px(camera, sample)
+        if corners_px is None or size_px is None:
+            continue
         height, width = view.mask.shape
-        scale = (width, height) / disk.size_px(camera, sample)
-        for name, hull in disk.hulls(camera, sample).items():
-            corners = np.asarray(hull * scale)
-            if name not in cars or name not in view.instances:
-                continue
-            if (corners < 0).any() or (corners > (width, height)).any():
+        for name, corners in zip(boxes.instance, corners_px, strict=True):
+            hull = corners * ((width, height) / size_px)
+            whole = (hull >= 0).all() and (hull <= (width, height)).all()
+            if not whole or name not in cars or name not in view.instances:
                 continue
             drawn = np.zeros((height, width), dtype=np.uint8)
-            cv2.fillConvexPoly(drawn, np.round(corners - 0.5).astype(np.int32), (1,))
+            outline = cv2.convexHull(np.round(hull - 0.5).astype(np.int32))
+            cv2.fillConvexPoly(drawn, outline, (1,))
             mask = view.mask == view.instances.index(name) + 1
             yield float((mask & (drawn > 0)).sum() / max((mask | (drawn > 0)).sum(), 1))

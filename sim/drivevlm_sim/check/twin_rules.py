@@ -139,18 +139,15 @@ def told_pixels(pair: Pair) -> float:
 def others_differ_m(pair: Pair) -> float:
     """How far another road user within 60 m is from its twin; infinite without a twin."""
     a, b = pair.agents
-    matched = {*pair.twin_of.items()}
     mine, theirs = pair.cause
+    matched = {x: y for x, y in pair.twin_of.items() if x != mine and y != theirs}
     worst = 0.0
-    for one, other in matched - {(mine, theirs)}:
+    for one, other in matched.items():
         for k in a[one].track.keys() | b[other].track.keys():
-            if one == mine or other == theirs:
-                continue
             places = [agent.track.get(k) for agent in (a[one], b[other])]
             if any(_near(pair, side, k, place) for side, place in enumerate(places)):
                 worst = max(worst, _distance_m(places))
-    lonely = [a.keys() - pair.twin_of.keys() - {mine}]
-    lonely.append(b.keys() - set(pair.twin_of.values()) - {theirs})
+    lonely = (a.keys() - matched.keys() - {mine}, b.keys() - set(matched.values()) - {theirs})
     for side, names in enumerate(lonely):
         for name in names:
             track = pair.agents[side][name].track
