@@ -15,7 +15,7 @@ from tiny_tables import write_tables
 from drivevlm.app import main
 from drivevlm.baselines import Baseline
 from drivevlm.baselines.ego_mlp import NAMES, EgoMlp, constant_velocity_m, mirror, read_layers, seen
-from drivevlm.build.ego_mlp import EgoMlpRow, ego_mlp_row
+from drivevlm.build.ego_mlp import EgoMlpRow, mlp_rows
 from drivevlm.build.table import Chosen
 from drivevlm.data.nuscenes.config import NuScenesConfig
 from drivevlm.data.nuscenes.recording import NuScenesRecording
@@ -51,12 +51,12 @@ def row_for(root: Path, *, version: str = "v1.0-mini", mlp: dict | None = None, 
     chosen = Chosen.of(values, {"data": "nuscenes", "vlm": "untrained"})
     said: list[str] = []
     chosen = replace(chosen, data=("nuscenes", config))
-    return ego_mlp_row(chosen, NuScenesRecording(config), said.append), said
+    return mlp_rows(chosen, NuScenesRecording(config), said.append).get("ego_mlp"), said
 
 
 def learned_from(row: EgoMlpRow | None) -> list[str]:
     assert row is not None
-    return [scene.name for recording in row.recordings for scene in recording.scenes()]
+    return [scene.name for recording in row.drives.recordings for scene in recording.scenes()]
 
 
 @cache
@@ -116,7 +116,7 @@ def test_other_data_teach_it_all_but_the_scored_scenes_they_hold(tmp_path):
     mlp = {"train_root": str(other), "train_version": "v1.0-mini"}
     row, said = row_for(scored, version="v1.0-mine", mlp=mlp)
     assert learned_from(row) == ["c", "d"]
-    assert said == [f"ego_mlp: scored scenes in {other}, not learned from: 1"]
+    assert said == [f"scored scenes in {other}, not learned from: 1"]
 
 
 def test_a_scored_scene_under_another_name_is_known_by_its_clips(tmp_path):
@@ -156,7 +156,7 @@ def test_what_happens_in_a_scored_scene_moves_no_weight(tmp_path):
         row, _ = row_for(root, split="mini_val", mlp={"epochs": 2, "cache": str(tmp_path)})
         assert row is not None
         digests.add(row.recipe["train_data"]["digest"])
-        weights.append(row.planner(row.recordings[0]).layers)
+        weights.append(row.planner(row.drives.recordings[0]).layers)
     assert len(digests) == 2
     for plain, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(plain, other)
@@ -176,16 +176,19 @@ def test_the_same_seed_gives_the_same_file_and_the_next_run_reads_it(tmp_path):
         mlp = {"epochs": 3, "cache": str(tmp_path / folder)}
         row, said = row_for(root, split="mini_val", mlp=mlp)
         assert row is not None
-        row.planner(row.recordings[0])
+        row.planner(row.drives.recordings[0])
         assert said[-1] == "ego_mlp: training, 3 epochs of 50 clips"
         (file,) = (tmp_path / folder / "ego_mlp").iterdir()
         files.append(file)
     assert files[0].name == files[1].name
     assert files[0].read_bytes() == files[1].read_bytes()
     said.clear()
-    kept = row.planner(row.recordings[0]).layers
+    kept = row.planner(row.drives.recordings[0]).layers
     assert not any("training" in line for line in said)
-    trained = fit(lessons_from(row.recordings[0], teaching_clips(row.recordings[0])), row.settings)
+    trained = fit(
+        lessons_from(row.drives.recordings[0], teaching_clips(row.drives.recordings[0])),
+        row.settings,
+    )
     np.testing.assert_array_equal(kept.w3, trained.w3)
     other = fit(generated()[0], MlpSettings(epochs=1, seed=1))
     assert (other.w1 != fit(generated()[0], MlpSettings(epochs=1)).w1).any()
@@ -195,11 +198,11 @@ def test_a_damaged_file_is_trained_anew(tmp_path):
     root = write_tables(tmp_path / "data", names=MINI, samples=32)
     row, _ = row_for(root, split="mini_val", mlp={"epochs": 1, "cache": str(tmp_path)})
     assert row is not None
-    row.planner(row.recordings[0])
+    row.planner(row.drives.recordings[0])
     (file,) = (tmp_path / "ego_mlp").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:1000])
-    row.planner(row.recordings[0])
+    row.planner(row.drives.recordings[0])
     assert file.read_bytes() == whole
     assert read_layers(file, "another recipe") is None
 
@@ -233,7 +236,10 @@ def test_one_real_scene_teaches_it_to_drive_another_like_constant_velocity():
     row, _ = row_for(root, split="mini_val")
     assert learned_from(row) == ["scene-0061"]
     assert row is not None
-    layers = fit(lessons_from(row.recordings[0], teaching_clips(row.recordings[0])), row.settings)
+    layers = fit(
+        lessons_from(row.drives.recordings[0], teaching_clips(row.drives.recordings[0])),
+        row.settings,
+    )
     scored = NuScenesRecording(NuScenesConfig(root=str(root), split="mini_val"))
     lessons = lessons_from(scored, teaching_clips(scored))
     its = mean_distance_m(planned_m(EgoMlp(layers), lessons), lessons)

@@ -15,7 +15,7 @@ from twin_world import write_twins
 
 from drivevlm.baselines.blind_mlp import FULL, SPEED_ONLY, blind, blind_by_speed
 from drivevlm.baselines.ego_mlp import EgoMlp, mirror
-from drivevlm.build.teaching import Known, teaching_data
+from drivevlm.build.teaching import Drives, Known, teaching_data
 from drivevlm.data.nuscenes.config import EgoSource, NuScenesConfig
 from drivevlm.data.nuscenes.recording import NuScenesRecording
 from drivevlm.data.nuscenes.route import read_route
@@ -39,6 +39,16 @@ def taught(name: str) -> EgoMlp:
     lessons = lessons_from(lessons_of, teaching_clips(lessons_of), mlp.reader(lessons_of))
     layers = fit(lessons, MlpSettings(hidden=32, epochs=60), mlp.names)
     return EgoMlp(layers, name, mlp.reader(scored))
+
+
+def test_drives_are_read_once_and_each_row_takes_its_own_features():
+    world = LightWorld(pairs=3)
+    drives = Drives((world,))
+    for name in ("blind_mlp", "blind_mlp_speed", "oracle_mlp_speed"):
+        own = lessons_from(world, teaching_clips(world), MLPS[name].reader(world))
+        np.testing.assert_array_equal(drives.lessons(name).features, own.features)
+        np.testing.assert_array_equal(drives.lessons(name).speed_mps, own.speed_mps)
+    assert drives.words == "6 clips of 3 scenes (3 of them twin pairs) of lights"
 
 
 def pairs_right(planner: EgoMlp, recording: Recording) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from drivevlm.baselines.ego_mlp import MOVING_M, NAMES, Seen, seen
 from drivevlm.baselines.motions import NoPastError
 from drivevlm.world.clip import Clip, RouteCommand
+from drivevlm.world.ego import EgoStatus
 from drivevlm.world.pose import Floats
 from drivevlm.world.sets import Command
 
@@ -34,22 +35,24 @@ SPEED_ONLY = (STATUS[0], *COMMAND)
 
 
 def blind(clip: Clip) -> Seen:
-    """The ``FULL`` features. Raises NoPastError with fewer than two past poses."""
-    motion, status = seen(clip), clip.status
-    told: list[float | None] = [None, None, None]
-    if status is not None:
-        told = [status.speed_mps, status.acceleration_mps2, status.yaw_rate_radps]
+    """The ``FULL`` features. Raises NoPastError with fewer than two past poses or no status."""
+    motion, status = seen(clip), _status(clip)
+    told = (status.speed_mps, status.acceleration_mps2, status.yaw_rate_radps)
     known = np.array([np.nan if value is None else value for value in told])
     features = np.concatenate([motion.features, known, _command(clip.command)])
-    return Seen(features, motion.speed_mps, MOVING_M)
+    return Seen(features, status.speed_mps, MOVING_M)
 
 
 def blind_by_speed(clip: Clip) -> Seen:
     """The ``SPEED_ONLY`` features. Raises NoPastError where the speed is not known."""
+    speed_mps = _status(clip).speed_mps
+    return Seen(np.concatenate([[speed_mps], _command(clip.command)]), speed_mps, MOVING_M)
+
+
+def _status(clip: Clip) -> EgoStatus:
     if clip.status is None:
         raise NoPastError("the network needs the ego's speed")
-    speed_mps = clip.status.speed_mps
-    return Seen(np.concatenate([[speed_mps], _command(clip.command)]), speed_mps, MOVING_M)
+    return clip.status
 
 
 def nearness(distance_m: float | None) -> float:

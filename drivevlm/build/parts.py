@@ -11,7 +11,7 @@ import numpy as np
 
 from drivevlm.baselines import MOTIONS, Baseline, NoPastError, stop
 from drivevlm.build.assets import asset_folder
-from drivevlm.build.ego_mlp import EgoMlpRow, ego_mlp_row
+from drivevlm.build.ego_mlp import EgoMlpRow, mlp_rows
 from drivevlm.build.settings import SettingError, plain
 from drivevlm.build.table import ALL, BlockSetting, Chosen, Say
 from drivevlm.data.recording import Recording
@@ -71,13 +71,9 @@ class Parts:
         dialogue = Dialogue.of(prompt, switches(chosen), folder)
         recording = chosen.recording(say)
         _check_cameras(chosen, recording)
-        rows = {}
+        rows = mlp_rows(chosen, recording, say)
         for name in (name for name in chosen.settings.planner if name in MLPS):
-            row = ego_mlp_row(chosen, recording, say, name)
-            if row is None:
-                chosen = _without(chosen, name)
-            else:
-                rows[name] = row
+            chosen = chosen if name in rows else _without(chosen, name)
         return cls(chosen, recording, dialogue, shard, exchange(chosen, recording), rows)
 
     def planners(self, vlm: VLM | None) -> list[Planner]:

@@ -4,18 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from drivevlm.data.nuscenes.config import NuScenesConfig
 from drivevlm.data.nuscenes.labels import LABELS_FILE
 from drivevlm.data.nuscenes.recording import NuScenesRecording
-from drivevlm.data.recording import DataError, Recording, SceneClips
-from drivevlm.evaluate.train_ego_mlp import MlpSettings
+from drivevlm.data.recording import DataError, Recording, SceneClips, twins_of
+from drivevlm.evaluate.mlps import MLPS
+from drivevlm.evaluate.train_ego_mlp import (
+    Lessons,
+    MlpSettings,
+    joined,
+    lessons_from,
+    teaching_clips,
+)
 
 TRAIN_SPLITS = {"v1.0-trainval": "train", "v1.0-mini": "mini_train"}
 """The official ones, by version."""
+
+
+class Drives:
+    """Scenes that are not scored, read once for all the rows that learn from them."""
+
+    def __init__(self, recordings: tuple[Recording, ...]) -> None:
+        """``recordings`` hold nothing else."""
+        self.recordings = recordings
+        self._taken = [teaching_clips(recording) for recording in recordings]
+        self._read: dict[str, Lessons] = {}
+
+    @property
+    def clips(self) -> int:
+        """How many there are to learn from."""
+        return sum(len(tokens) for tokens in self._taken)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What is learned from, with the counts, of twins those of pairs too."""
+        pairs = sum(len(twins_of(recording)) for recording in self.recordings)
+        name = " and ".join(recording.name for recording in self.recordings)
+        digest = " ".join(recording.digest for recording in self.recordings)
+        return {
+            "train_data": {"name": name, "digest": digest},
+            "train_scenes": sum(len(recording.scenes()) for recording in self.recordings),
+            "train_clips": self.clips,
+            **({"train_pairs": pairs} if pairs else {}),
+        }
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        scenes, pairs = self.facts["train_scenes"], self.facts.get("train_pairs", 0)
+        twins = f" ({pairs} of them twin pairs)" if pairs else ""
+        plural, data = "s" * (scenes != 1), self.facts["train_data"]["name"]
+        return f"{self.clips} clips of {scenes} scene{plural}{twins} of {data}"
+
+    def lessons(self, name: str) -> Lessons:
+        """For one of ``MLPS``: some of the features of the row that reads most of its kin."""
+        whole = MLPS[name].among
+        if whole not in self._read:
+            reader = MLPS[whole].reader
+            parts = zip(self.recordings, self._taken, strict=True)
+            self._read[whole] = joined([lessons_from(r, t, reader(r)) for r, t in parts])
+        lessons, place = self._read[whole], MLPS[whole].names.index
+        columns = [place(feature) for feature in MLPS[name].names]
+        # The order in memory decides the rounding of sums, so it must not depend on who else reads.
+        return replace(lessons, features=np.ascontiguousarray(lessons.features[:, columns]))
 
 
 def teaching_data(

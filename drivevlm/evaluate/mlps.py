@@ -22,6 +22,7 @@ class Mlp:
     Attributes:
         names: Of its features.
         reader: What it reads of a recording's clips.
+        among: The row that reads all of these features, and more: drives are read once for both.
         kin: Whether it learns from every labelled version of another root, twins among them.
         reads_truth: Whether facts of the truth are among the features: it bounds what a planner
             can earn by looking, and it is no competitor.
@@ -29,6 +30,7 @@ class Mlp:
 
     names: tuple[str, ...]
     reader: Callable[[Recording], Reader]
+    among: str = "oracle_mlp"
     kin: bool = True
     reads_truth: bool = False
 
@@ -62,7 +64,7 @@ def _truth(recording: Recording, token: str) -> Truth:
 
 
 MLPS: Mapping[str, Mlp] = {
-    "ego_mlp": Mlp(NAMES, lambda recording: seen, kin=False),
+    "ego_mlp": Mlp(NAMES, lambda recording: seen, among="ego_mlp", kin=False),
     "blind_mlp": Mlp(FULL, lambda recording: blind),
     "oracle_mlp": Mlp((*FULL, *FACTS), _told(blind), reads_truth=True),
     "blind_mlp_speed": Mlp(SPEED_ONLY, lambda recording: blind_by_speed),

@@ -42,7 +42,7 @@ def twin_table(results: Mapping[str, object], *, brief: bool = False) -> WordTab
         ("both sides right", base, *(_percent(score, "pair") for score in scores)),
         ("sides right, each by itself", base, *(_percent(score, "single") for score in scores)),
     ]
-    ends = [_interval(score, "ci95", "pair") for score in scores]
+    ends = [interval_words(score, "ci95", "pair") for score in scores]
     if any(ends):
         rows.insert(1, ("95 % of both", DASH, *(end or DASH for end in ends)))
     failed = [number(score, "failed") for score in scores]
@@ -83,9 +83,13 @@ def eye_tables(results: Mapping[str, object], *, brief: bool = False) -> tuple[W
 
 def eyes_brief(results: Mapping[str, object]) -> Iterator[RenderableType]:
     """Both tables as a terminal shows them."""
-    for table in eye_tables(results, brief=True):
-        rows = tuple(tuple(Text(cell) for cell in row) for row in table.rows)
-        yield Brief(table.title, table.heads, rows)
+    yield from (as_brief(table) for table in eye_tables(results, brief=True))
+
+
+def as_brief(table: WordTable, *, leads: int = 1) -> Brief:
+    """A table as a terminal shows it."""
+    rows = tuple(tuple(Text(cell) for cell in row) for row in table.rows)
+    return Brief(table.title, table.heads, rows, leads)
 
 
 def _planners(results: Mapping[str, object], key: str) -> dict[str, Mapping[str, object]]:
@@ -122,7 +126,7 @@ class _Cells:
             base = counted(number(node, "named"), number(node, "n"))
             return f"{value} of {base}", shown(number(node, "constant", "median_error_m"), 2)
         value = f"{_percent(node, 'accuracy')} of {_whole(node, 'n')}"
-        ends = _interval(node, "ci95") if self.with_interval else ""
+        ends = interval_words(node, "ci95") if self.with_interval else ""
         best = words(node, "constant", "answer")
         constant = f"{_percent(node, 'constant', 'accuracy')} {best}".strip()
         return f"{value} {ends}".strip(), constant
@@ -150,9 +154,10 @@ def _whole(node: object, *path: str) -> str:
     return shown(number(node, *path), 0)
 
 
-def _interval(node: object, *path: str) -> str:
+def interval_words(node: object, *path: str, digits: int = 1, scale: float = 100) -> str:
+    """``[low, high]`` at a path, as percents unless said otherwise; "" where there is none."""
     ends = at(node, *path)
     if not isinstance(ends, Sequence) or isinstance(ends, str) or len(ends) != 2:
         return ""
-    told = [shown(number({"": end}, ""), 1, scale=100) for end in ends]
+    told = [shown(number({"": end}, ""), digits, scale=scale) for end in ends]
     return "" if DASH in told else f"[{told[0]}, {told[1]}]"

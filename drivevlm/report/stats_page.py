@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from drivevlm.report.eyes import WordTable
 from drivevlm.report.page import template, write_whole
 from drivevlm.report.pictures import jpeg_uri
 from drivevlm.report.results import remarks
@@ -85,6 +86,7 @@ def write_stats_page(
     title: str,
     facts: Mapping[str, str],
     results: Mapping[str, object],
+    margins: tuple[Sequence[WordTable], Sequence[str]],
     counts: Mapping[str, Mapping[str, int]],
     values: Mapping[str, Floats],
     thumbs: Iterator[Thumb],
@@ -95,6 +97,7 @@ def write_stats_page(
         path: Of the page.
         title, facts: What was looked at.
         results: Of baselines on it, an object like results.json.
+        margins: What it is worth to know more: tables, and what must be said with them.
         counts: Tables of counts, by their heads.
         values: (C,) by name with unit: drawn as histograms.
         thumbs: Of the contact sheet.
@@ -106,6 +109,7 @@ def write_stats_page(
         facts=facts,
         rows=rows,
         remarks=remarks(results),
+        margins=margins,
         counts=counts,
         bars=bars,
         thumbs=thumbs,

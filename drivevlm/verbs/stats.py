@@ -15,9 +15,13 @@ from drivevlm.build.parts import Parts
 from drivevlm.build.table import Chosen
 from drivevlm.evaluate.data_stats import data_stats, drawn
 from drivevlm.evaluate.entrants import Decided, Entrant
+from drivevlm.evaluate.margins import margins_of
+from drivevlm.evaluate.mlps import label_of
 from drivevlm.evaluate.prepared import prepared
 from drivevlm.evaluate.score_run import score_entrants
 from drivevlm.record.run_folder import RecordError, write_atomically
+from drivevlm.report.eyes import as_brief
+from drivevlm.report.margins import margin_tables
 from drivevlm.report.stats_page import thumb, write_stats_page
 from drivevlm.report.table import ResultsTable
 from drivevlm.verbs.progress import bars
@@ -48,7 +52,10 @@ def stats(values: Mapping[str, Any], groups: Mapping[str, str], console: Console
         scores = score_entrants(
             recording, entrants, ready, scenes=scenes, protocols=protocols, progress=report
         )
+        seed = chosen.settings.run.seed
+        margins = margins_of(recording, rows, seed=seed, cache=cache, progress=report)
     results = results_of_rows(parts, scores)
+    tables = margin_tables(margins, {name: label_of(name) for name in rows})
     counts = {
         "clips": {
             "all": found.clips,
@@ -58,7 +65,8 @@ def stats(values: Mapping[str, Any], groups: Mapping[str, str], console: Console
         },
         "boxes": dict(found.categories),
     }
-    told = {"format": 1, "scenes": found.scenes, "counts": counts, "results": results}
+    told = {"format": 1, "scenes": found.scenes, "counts": counts, "margins": margins}
+    told["results"] = results
     write_atomically(out / "stats.json", json.dumps(told, indent=1) + "\n")
     camera = next((name for name in recording.cameras if name == "CAM_FRONT"), "")
     camera = camera or next(iter(recording.cameras), "")
@@ -71,12 +79,15 @@ def stats(values: Mapping[str, Any], groups: Mapping[str, str], console: Console
             "clips": f"{found.clips} of {found.scenes} scenes",
         },
         results=results,
+        margins=(tables, margins["notes"]),
         counts=counts,
         values=found.values,
         thumbs=(
             thumb(recording.clip(token), camera)
-            for token in drawn(recording, count=PICTURES, seed=chosen.settings.run.seed)
+            for token in drawn(recording, count=PICTURES, seed=seed)
         ),
     )
     console.print(ResultsTable(results))
+    for table in tables:
+        console.print(as_brief(table))
     return page
