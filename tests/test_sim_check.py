@@ -45,7 +45,7 @@ def test_a_sound_world_keeps_every_rule_and_each_is_judged(sound):
     assert checked.holds
     findings = [one for rows in checked.findings.values() for one in rows]
     unjudged = {one.rule.name for one in findings if not one.figures}
-    assert unjudged == {"box_hull", "twin_families"}
+    assert unjudged == {"box_hull", "twin_families", "towns_elsewhere"}
     by_name = {one.rule.name: one for one in checked.findings[TWINS]}
     gap = by_name["twin_futures"].figures
     assert gap == {by_hand.PAIR: pytest.approx(24.0 - 64 / 6)}
@@ -82,6 +82,18 @@ def test_a_recording_beside_is_told_with_the_same_figures(sound):
     assert checked.facts[f"beside: {SYNTH}"].items() <= checked.facts[SYNTH].items()
     speed = checked.facts[SYNTH]["speed (m/s)"]
     assert speed == {name: pytest.approx(8.0) for name in ("50 %", "95 %", "99 %", "99.9 %")}
+
+
+def test_splits_in_roots_of_their_own_share_no_town(sound, tmp_path, capsys):
+    other = shutil.copytree(sound, tmp_path / "other")
+    words = ["sim", "check", f"data.root={sound}", f"apart=[{other}]", f"out={tmp_path / 'told'}"]
+    assert main(words) == 1
+    for version in (SYNTH, TWINS):
+        path = other / version / "scene.json"
+        path.write_text(path.read_text().replace("tiny-1", "tiny-2"))
+    assert main(words) == 0
+    assert main([*words, f"apart={tmp_path / 'nowhere'}"]) == 2
+    assert "nowhere holds no version folder" in capsys.readouterr().err
 
 
 @pytest.mark.part

@@ -135,13 +135,18 @@ def _sim_check(words: list[str]) -> int:
     root, words = _taken("data.root", words)
     out, words = _taken("out", words)
     beside, words = _taken("beside", words)
+    apart, words = _taken("apart", words)
     if words:
-        raise SettingError(f"expected data.root=, out= or beside=, got {words[0]}")
+        raise SettingError(f"expected data.root=, out=, beside= or apart=, got {words[0]}")
     if not root:
         raise SettingError("data.root is not set: drivevlm sim check data.root=FOLDER")
     folder = Path(out or f"stats/{Path(root).resolve().name}")
     told, holds = verbs.check(
-        Path(root), Console(), out=folder, beside=None if beside is None else Path(beside)
+        Path(root),
+        Console(),
+        out=folder,
+        beside=None if beside is None else Path(beside),
+        apart=[Path(other) for other in (apart or "").strip("[]").split(",") if other],
     )
     print(told)
     return 0 if holds else 1
@@ -182,7 +187,8 @@ SCORE_DEFAULTS = {
 
 STATS_DEFAULTS = {
     "protocol": "protocol=[exact]",
-    "planner": "planner=[constant_velocity,ctrv,ctra,ego_mlp,stop]",
+    "planner": "planner=[constant_velocity,ctrv,ctra,ego_mlp,blind_mlp,oracle_mlp,"
+    "blind_mlp_speed,oracle_mlp_speed]",
 }
 
 SHOW_DEFAULTS = ("data=nuscenes", "data.version=v1.0-synth")
@@ -308,15 +314,16 @@ VERBS = {
         "hold a made world against the rules of twins, geometry and labels, from disk alone",
         (
             "drivevlm sim check data.root=worlds/tiny",
-            "drivevlm sim check data.root=/data/worlds beside=/data/nuscenes/v1.0-mini out=checks",
+            "drivevlm sim check data.root=/data/val apart=[/data/train,/data/test]"
+            " beside=/data/nuscenes/v1.0-mini out=checks/val",
         ),
         _sim_check,
         settings=False,
         own=(
             "data.root=FOLDER: the data root; all of its versions are checked",
             "beside=FOLDER: tables of another recording, whose motion is told beside",
+            "apart=[FOLDER,...]: data roots of other splits, which must share no town with it",
             "out=FOLDER: of check.json; stats/ROOT where left out",
-            "",
             "The exit code is 1 where a rule is broken.",
         ),
     ),

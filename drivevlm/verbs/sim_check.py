@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,14 @@ from drivevlm_sim.check.check_world import Checked, check_world
 from drivevlm_sim.check.findings import Finding
 
 
-def check(root: Path, console: Console, *, out: Path, beside: Path | None) -> tuple[Path, bool]:
+def check(
+    root: Path,
+    console: Console,
+    *,
+    out: Path,
+    beside: Path | None = None,
+    apart: Sequence[Path] = (),
+) -> tuple[Path, bool]:
     """Check a data root; returns the file of all figures, and whether every rule holds.
 
     Args:
@@ -23,9 +31,10 @@ def check(root: Path, console: Console, *, out: Path, beside: Path | None) -> tu
         console: Where the table is printed.
         out: Folder of the file.
         beside: A version folder of another recording, whose motion is told beside.
+        apart: Data roots of other splits, which must share no town with this one.
     """
     with bars(console) as progress:
-        checked = check_world(root, beside=beside, progress=progress)
+        checked = check_world(root, beside=beside, apart=apart, progress=progress)
     path = folder(out) / "check.json"
     write_atomically(path, json.dumps(checked.values(), indent=1) + "\n")
     console.print(_rules(checked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from drivevlm.data.recording import DataError
 from drivevlm.world.scene_labels import SceneLabels
 from drivevlm_sim.check import label_rules, twin_rules
 from drivevlm_sim.check.clip_facts import clip_facts
-from drivevlm_sim.check.disk import Disk
+from drivevlm_sim.check.disk import Disk, towns, versions
 from drivevlm_sim.check.findings import Finding, Rule
 from drivevlm_sim.check.motion import distributions
 from drivevlm_sim.check.pair import Pair
@@ -27,6 +27,7 @@ CHOSEN_FOR_EVENTS = "events"
 """What a recipe's ``choice`` says of scenes that were chosen because something happens."""
 READABLE_RULE = Rule("label_file", "lines that are not of the form", most=0)
 TOWNS_RULE = Rule("towns_apart", "splits that a town belongs to", most=1)
+APART_RULE = Rule("towns_elsewhere", "towns that another split's data root has too", most=0)
 SAMPLES_RULE = Rule("twin_samples", "samples that the tables do not have", most=0)
 Progress = Callable[[str, int, int], None]
 Facts = Mapping[str, Mapping[str, float | None]]
@@ -64,6 +65,7 @@ def check_world(
     root: Path,
     *,
     beside: Path | None = None,
+    apart: Sequence[Path] = (),
     progress: Progress = lambda what, done, total: None,
 ) -> Checked:
     """Hold every version of a data root against the rules.
@@ -71,19 +73,19 @@ def check_world(
     Args:
         root: The data root.
         beside: A version folder of another recording, whose motion is told beside.
+        apart: Data roots of other splits, which must share no town with this one.
         progress: Told of each pair.
 
     Raises:
         WorldError: There is no version, or a file cannot be read.
         DataError: The tables of a version do not fit together.
     """
-    folders = sorted(path.parent for path in root.glob("*/scene.json"))
-    if not folders:
-        raise WorldError(f"{root} holds no version folder with tables: make a world there first")
+    mine = towns(root)
     if beside is not None and not (beside / "scene.json").is_file():
         raise WorldError(f"beside={beside}: no version folder with tables, e.g. ROOT/v1.0-mini")
-    disks = {folder.name: Disk(folder) for folder in folders}
-    findings: dict[str, list[Finding]] = {"": [_towns(disks)]}
+    disks = {folder.name: Disk(folder) for folder in versions(root)}
+    shared = {str(other): float(len(mine & towns(other))) for other in apart}
+    findings: dict[str, list[Finding]] = {"": [_towns(disks), Finding.of(APART_RULE, shared)]}
     facts: dict[str, Facts] = {}
     for version, disk in disks.items():
         found, told = _version(disk, root, progress)

@@ -31,6 +31,7 @@ ALONG = 5
 KEPT = 512
 """Keyframes whose boxes and rectangles are kept for the next rule."""
 _TOWN = re.compile(r"^Synthetic, [^,]+, ([^:,]+): ")
+"""How a made scene's description names its town."""
 Rectangle = tuple[float, float, float, float]
 
 
@@ -68,11 +69,8 @@ class Disk:
         index, found = self.index, []
         for row, name in enumerate(index.scene_name.span()):
             words = index.scene_description[row]
-            town = _TOWN.match(words)
             samples = range(int(index.scene_first[row]), int(index.scene_first[row + 1]))
-            found.append(
-                Scene(name, words, index.scene_location[row], samples, town[1] if town else "")
-            )
+            found.append(Scene(name, words, index.scene_location[row], samples, _town(words)))
         return tuple(found)
 
     def scene_of(self, sample: int) -> Scene:
@@ -189,6 +187,29 @@ class Disk:
         path = self.tables / "splits.json"
         splits = _json(path) if path.is_file() else {}
         return {scene: name for name, scenes in splits.items() for scene in scenes}
+
+
+def versions(root: Path) -> list[Path]:
+    """The version folders of a data root."""
+    return sorted(path.parent for path in root.glob("*/scene.json"))
+
+
+def towns(root: Path) -> set[str]:
+    """The towns of all scenes of a data root, by their descriptions alone.
+
+    Raises:
+        WorldError: It holds no version.
+    """
+    folders = versions(root)
+    if not folders:
+        raise WorldError(f"{root} holds no version folder with tables: make a world there first")
+    rows = [row for folder in folders for row in _json(folder / "scene.json")]
+    return {town for row in rows if (town := _town(row["description"]))}
+
+
+def _town(description: str) -> str:
+    found = _TOWN.match(description)
+    return found[1] if found else ""
 
 
 def _json(path: Path) -> Any:
