@@ -79,7 +79,7 @@ def _netconvert(folder: Path, plan: Plan, recipe: TownRecipe, rng: Generator) ->
         "no-turnarounds": "true",
         "junctions.corner-detail": "8",
         "junctions.internal-link-detail": "12",
-        "junctions.limit-turn-speed": "2.5",
+        "junctions.limit-turn-speed": "2.2",
         "junctions.small-radius": "3",
         "tls.cycle.time": str(int(rng.integers(44, 64))),
         "tls.yellow.time": "3",

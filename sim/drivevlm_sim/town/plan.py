@@ -268,5 +268,5 @@ def _make_ring(
             )
             for t in bends
         )
-        streets.append(Street(end, after, 1, 8.0, 9, one_way=True, shape_m=shape))
+        streets.append(Street(end, after, 1, 7.0, 9, one_way=True, shape_m=shape))
     return tuple(end for _, end in arms)

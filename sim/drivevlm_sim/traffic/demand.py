@@ -39,6 +39,7 @@ _SHARES = {
 }
 _PARKED_SHARES = {Body.SEDAN: 0.5, Body.SUV: 0.35, Body.VAN: 0.15}
 _BLOCKERS = (Body.SEDAN, Body.VAN, Body.TRUCK)
+_DETOURS = 0.35  # share of the trips that lead over some street: others keep to the short ways
 _PLACE_M = 6.4  # of a parking place, along the kerb
 _FREE_M = 35.0  # before and behind a double-parked vehicle, to the ends of its lane
 _WALK_M = 200.0  # about how far apart a walker's goals are
@@ -119,8 +120,9 @@ def _vehicles(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list
         start = rng.choice(inner if depart_s < FILL_S * 0.6 and rng.random() < 0.5 else sources)
         goal, body = rng.choice(goals), _drawn(rng, _SHARES)
         name, kind = f"v{number}", f"{body.value}_{rng.randrange(DRIVERS)}"
+        over = f' via="{rng.choice(inner)}"' if rng.random() < _DETOURS else ""
         if start != goal and roads.begins_at[start] != roads.ends_at[goal]:
-            trips.append((depart_s, _trip(name, kind, depart_s, start, goal) + "/>"))
+            trips.append((depart_s, _trip(name, kind, depart_s, start, goal) + over + "/>"))
     return trips
 
 

@@ -5,7 +5,7 @@ way; those of things that are not there within ``AHEAD_M`` are NaN, and names ar
 
 - ``leader``, ``leader_body``, ``leader_gap_m``, ``leader_speed_mps``,
   ``leader_acceleration_mps2``: who is nearest ahead on the way (its tail may be all that is on
-  it), and its ``Body``; the gap is from bumper to bumper.
+  it, or a side that is in the way), and its ``Body``; the gap is from bumper to bumper.
 - ``signal``, ``signal_link``, ``signal_state``, ``signal_m``: the next signal on the way: its
   plan, the ego's place in the plan's state (-1 if none), the letter shown there, and the distance
   of the line. Who has crossed the line is past the signal.
@@ -34,8 +34,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
-from shapely import LineString, Point
+from shapely import LineString
 
 from drivevlm.world.pose import Floats
 from drivevlm_sim.bodies import SIZES
@@ -51,7 +52,7 @@ FOE_M = 50.0
 IN_WAY_M = 1.8
 """Who is this near to the middle of the way is in the way."""
 _CROSSING_AHEAD_M = 60.0
-_WALKER_AHEAD_M = 45.0
+_WALKER_AHEAD_M = _VEHICLE_AHEAD_M = 45.0
 _SIDEWAYS_MPS = 0.25
 _LINE_M = 12.0  # who is within this of the line of an all-way stop has arrived
 _WAIT = frozenset({Duty.SIGNALS, Duty.YIELD, Duty.STOP, Duty.ALL_WAY_STOP, Duty.RIGHT_BEFORE_LEFT})
@@ -86,16 +87,21 @@ class Witness:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.ways = Ways(recording.roads, left_hand=recording.left_hand)
+        self._known: dict[tuple[str, str, int], Way] = {}
         self._occupants = Occupants(recording)
         self._approaches: dict[int, dict[tuple[str, int], list[_Approach]]] = {}
         self._crossings: dict[int, tuple[tuple[str, float], ...]] = {}
         self._on_crossing: dict[int, dict[str, list[str]]] = {}
         self._on_foot: dict[int, tuple[list[str], Floats]] = {}
+        self._driving: dict[int, tuple[list[str], Floats, Floats]] = {}
         self._lines: dict[int, tuple[Way, LineString]] = {}
 
     def way(self, mover: Mover, row: int) -> Way:
         """A vehicle's way ahead in one of its rows."""
-        return self.ways.ahead(mover.track.lane[row], rest_of_route(mover, row))
+        key = (mover.track.name, mover.track.lane[row], int(mover.route_index[row]))
+        if key not in self._known:
+            self._known[key] = self.ways.ahead(key[1], rest_of_route(mover, row))
+        return self._known[key]
 
     def facts(self, ego: str) -> dict[str, NDArray[np.generic]]:
         """The facts of an ego over all the steps in which it is there."""
@@ -130,6 +136,9 @@ class Witness:
 
     def _leader(self, mover: Mover, way: Way, lane_m: float, step: int) -> dict[str, Any]:
         found = leader(way, lane_m, self._occupants, step, mover.track.name)
+        aside = self._aside(way, lane_m, step, mover.track.name)
+        if aside is not None and (found is None or aside[1] < found[1]):
+            found = aside
         if found is None:
             empty = dict.fromkeys(("leader_gap_m", "leader_speed_mps", "blocked_m"), np.nan)
             return {
@@ -153,6 +162,41 @@ class Witness:
             "blocker": name if blocked else "",
             "blocked_m": gap_m if blocked else np.nan,
         }
+
+    def _aside(self, way: Way, lane_m: float, step: int, own: str) -> tuple[str, float] | None:
+        """Who goes the same way and is nearest in the way ahead, from whatever lane.
+
+        Such as who changes lanes, or waits in a junction to turn off.
+        """
+        names, middles_m, halves_m = self._vehicles_m(step)
+        line = self._line(way)
+        front = line.interpolate(lane_m)
+        near = np.flatnonzero(np.hypot(*(middles_m - (front.x, front.y)).T) < _VEHICLE_AHEAD_M)
+        middle_m, half_m = middles_m[near], halves_m[near]
+        bodies = shapely.linestrings(np.stack([middle_m - half_m, middle_m + half_m], axis=1))
+        at_m = np.asarray(shapely.line_locate_point(line, shapely.points(middle_m - half_m)))
+        ends = (shapely.line_interpolate_point(line, at_m + ahead_m) for ahead_m in (1.0, 0.0))
+        along = np.subtract(*(shapely.get_coordinates(end) for end in ends))
+        same_way = (along * half_m).sum(axis=1) > np.hypot(*half_m.T) / 2
+        in_way = shapely.dwithin(line, bodies, IN_WAY_M) & same_way & (at_m > lane_m)
+        found = [(float(at_m[k]) - lane_m, names[near[k]]) for k in np.flatnonzero(in_way)]
+        gap_m, name = min((one for one in found if one[1] != own), default=(np.inf, ""))
+        return (name, gap_m) if name else None
+
+    def _vehicles_m(self, step: int) -> tuple[list[str], Floats, Floats]:
+        """Names of all vehicles in a step, (N, 2) middles, and (N, 2) from there to the fronts."""
+        if step not in self._driving:
+            here = [
+                (name, mover.track, row, mover.length_m / 2)
+                for name, mover in self.recording.vehicles.items()
+                if (row := mover.track.at(step)) is not None
+            ]
+            middles_m = np.array([track.xy_m[row] for _, track, row, _ in here]).reshape(-1, 2)
+            yaw_rad = np.array([track.yaw_rad[row] for _, track, row, _ in here])
+            half_m = np.array([half for *_, half in here])
+            halves_m = np.stack([half_m * np.cos(yaw_rad), half_m * np.sin(yaw_rad)], axis=1)
+            self._driving[step] = ([name for name, *_ in here], middles_m, halves_m)
+        return self._driving[step]
 
     def _signal(self, way: Way, lane_m: float, lane: str, step: int) -> dict[str, Any]:
         for link, line_m in way.links:
@@ -196,7 +240,7 @@ class Witness:
     def _foes(
         self, link: Link, own: str, away_m: float, inside: bool, step: int
     ) -> list[_Approach]:
-        if away_m > FOE_M:
+        if away_m > FOE_M or not link.yields_to:
             return []
         node, coming = self.recording.roads.nodes[link.junction], self._coming(step)
         found = []
@@ -250,14 +294,13 @@ class Witness:
         line = self._line(way)
         front = line.interpolate(lane_m)
         near = np.flatnonzero(np.hypot(*(xy_m - (front.x, front.y)).T) < _WALKER_AHEAD_M)
-        best = ("", np.nan)
-        for row in near:
-            point = Point(xy_m[row])
-            if line.distance(point) < IN_WAY_M:
-                away_m = line.project(point) - lane_m
-                if away_m > 0 and not away_m >= best[1]:
-                    best = (names[row], away_m)
-        return {"walker": best[0], "walker_m": best[1]}
+        points = shapely.points(xy_m[near])
+        away_m = np.asarray(shapely.line_locate_point(line, points)) - lane_m
+        ahead = np.flatnonzero(shapely.dwithin(line, points, IN_WAY_M) & (away_m > 0))
+        if not len(ahead):
+            return {"walker": "", "walker_m": np.nan}
+        nearest = ahead[np.argmin(away_m[ahead])]
+        return {"walker": names[near[nearest]], "walker_m": float(away_m[nearest])}
 
     def _walkers_m(self, step: int) -> tuple[list[str], Floats]:
         """Names and (N, 2) places of all on foot in a step."""
@@ -325,25 +368,28 @@ class Witness:
         reach_m = SIZES[track.body].rear_axle_from_front_m
         heading = np.stack([np.cos(track.yaw_rad), np.sin(track.yaw_rad)], axis=1)
         front_m = mover.rear_axle_m + reach_m * heading
-        names = [""]
+        rates_mps = np.zeros(len(track))
+        rows_on: dict[str, list[int]] = {}
         for row in range(1, len(track)):
-            lane = lanes.get(track.lane[row])
-            rate_mps = 0.0
+            if edge_of(track.lane[row]) == edge_of(track.lane[row - 1]):
+                rows_on.setdefault(track.lane[row], []).append(row)
+        for name, rows in rows_on.items():
+            lane, at = lanes.get(name), np.array(rows)
             if lane is not None and not lane.junction:
-                now_m, before_m = (_left_m(lane.centre_m, front_m[at]) for at in (row, row - 1))
-                rate_mps = (now_m - before_m) / STEP_S
-            same_edge = edge_of(track.lane[row]) == edge_of(track.lane[row - 1])
-            moving = same_edge and abs(rate_mps) > _SIDEWAYS_MPS
-            names.append(("left" if rate_mps > 0 else "right") if moving else "")
-        return np.array(names, dtype=np.str_)
+                now_m, before_m = (_left_m(lane.centre_m, front_m[k]) for k in (at, at - 1))
+                rates_mps[at] = (now_m - before_m) / STEP_S
+        moving = np.abs(rates_mps) > _SIDEWAYS_MPS
+        return np.where(moving, np.where(rates_mps > 0, "left", "right"), "")
 
 
-def _left_m(line_m: Floats, xy_m: Floats) -> float:
-    """How far a point lies to the left of a line."""
+def _left_m(line_m: Floats, xy_m: Floats) -> Floats:
+    """How far (K, 2) points lie to the left of a line: (K,)."""
     start, step = line_m[:-1], np.diff(line_m, axis=0)
     length2 = np.maximum((step**2).sum(axis=1), 1e-12)
-    share = np.clip(((xy_m - start) * step).sum(axis=1) / length2, 0, 1)
-    away = xy_m - (start + share[:, None] * step)
-    nearest = int(np.argmin((away**2).sum(axis=1)))
-    along, off = step[nearest], xy_m - start[nearest]
-    return float((along[0] * off[1] - along[1] * off[0]) / np.sqrt(length2[nearest]))
+    off = xy_m[:, None] - start
+    share = np.clip((off * step).sum(axis=2) / length2, 0, 1)
+    away = off - share[..., None] * step
+    nearest = np.argmin((away**2).sum(axis=2), axis=1)
+    along, off = step[nearest], off[np.arange(len(xy_m)), nearest]
+    left_m: Floats = (along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]) / np.sqrt(length2[nearest])
+    return left_m

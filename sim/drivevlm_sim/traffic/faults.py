@@ -99,17 +99,25 @@ def _touches(scene: SceneLog) -> bool:
 def _others_overlap(scene: SceneLog) -> bool:
     """Whether two vehicles run into each other within sight."""
     tracks = [track for track in scene.others.values() if SIZES[track.body].rear_overhang_m > 0]
-    for step in range(0, scene.steps, _CHECK_EVERY):
-        here = [(track, row) for track in tracks if (row := track.at(step)) is not None]
-        near = [
-            footprint(track, np.array([row]))[0]
-            for track, row in here
-            if np.hypot(*(track.xy_m[row] - scene.ego.xy_m[step])) < _NEAR_M
-        ]
-        if len(near) < 2:
-            continue
-        boxes = shapely.polygons(np.stack(near))
-        one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-        if (one != other).any():
-            return True
+    steps = np.arange(0, scene.steps, _CHECK_EVERY)
+    xy_m = np.full((len(tracks), scene.steps, 2), np.inf)  # of who is within sight
+    for track, places_m in zip(tracks, xy_m, strict=True):
+        places_m[track.first : track.first + len(track)] = track.xy_m
+    xy_m = xy_m[:, steps]
+    xy_m[~(np.hypot(*np.moveaxis(xy_m - scene.ego.xy_m[steps], 2, 0)) < _NEAR_M)] = np.nan
+    reach_m = np.array([np.hypot(*_half_m(track)) for track in tracks])
+    for one, track in enumerate(tracks):
+        rest = slice(one + 1, None)
+        apart_m = np.hypot(*np.moveaxis(xy_m[rest] - xy_m[one], 2, 0))
+        near = apart_m < (reach_m[rest] + reach_m[one])[:, None]
+        for other in np.flatnonzero(near.any(axis=1)):
+            at, second = steps[near[other]], tracks[one + 1 + other]
+            bodies, others = (footprint(t, at - t.first) for t in (track, second))
+            if np.any(shapely.intersects(shapely.polygons(bodies), shapely.polygons(others))):
+                return True
     return False
+
+
+def _half_m(track: Track) -> tuple[float, float]:
+    size = SIZES[track.body]
+    return size.length_m / 2, size.width_m / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +24,7 @@ from drivevlm_sim.traffic.demand import (
 from drivevlm_sim.traffic.drivers import body_of
 from drivevlm_sim.traffic.roads import Roads, read_roads
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS, shown
-from drivevlm_sim.traffic.sumo import Simulation, Snapshot
+from drivevlm_sim.traffic.sumo import Simulation, Snapshot, Vehicles
 from drivevlm_sim.traffic.tractrix import follow
 
 # K: steps in which a road user is there. S: steps of the recording.
@@ -142,8 +142,9 @@ def recording(
     *,
     seed: int,
     parked: float = 0.6,
+    among: Collection[str] | None = None,
 ) -> Recording:
-    """Snapshots of all steps from the first as a recording.
+    """Snapshots of all steps from the first as a recording, of everybody or of some by name.
 
     It is ``SHOWN_EARLY_STEPS`` shorter: what is shown in the last steps is not known yet.
     """
@@ -157,8 +158,8 @@ def recording(
         roads=roads,
         seed=seed,
         steps=steps,
-        vehicles=_movers(kept, routes, seed),
-        walkers=_walkers(kept, seed),
+        vehicles=_movers(kept, routes, seed, among),
+        walkers=_walkers(kept, seed, among),
         parked=parked_vehicles(town, seed=seed, share=parked),
         signals={
             name: shown([snapshot.signals[name] for snapshot in snapshots])
@@ -167,37 +168,66 @@ def recording(
     )
 
 
+def _rows(names: Sequence[tuple[str, ...]]) -> dict[str, tuple[int, NDArray[np.int64]]]:
+    """By name, the first step in which it is there, and its rows among those of all steps."""
+    first: dict[str, int] = {}
+    rows: dict[str, list[int]] = {}
+    place = 0
+    for step, here in enumerate(names):
+        for name in here:
+            if name not in rows:
+                first[name], rows[name] = step, []
+            rows[name].append(place)
+            place += 1
+    return {name: (first[name], np.array(places)) for name, places in rows.items()}
+
+
 def _movers(
-    snapshots: Sequence[Snapshot], routes: Mapping[str, tuple[str, ...]], seed: int
+    snapshots: Sequence[Snapshot],
+    routes: Mapping[str, tuple[str, ...]],
+    seed: int,
+    among: Collection[str] | None,
 ) -> dict[str, Mover]:
-    rows: dict[str, list[tuple[int, int]]] = {}
-    for step, snapshot in enumerate(snapshots):
-        for row, name in enumerate(snapshot.vehicles.names):
-            rows.setdefault(name, []).append((step, row))
+    steps = [snapshot.vehicles for snapshot in snapshots]
+    whole = Vehicles(
+        names=tuple(name for one in steps for name in one.names),
+        types=tuple(kind for one in steps for kind in one.types),
+        front_xy_m=np.concatenate([one.front_xy_m for one in steps]),
+        yaw_rad=np.concatenate([one.yaw_rad for one in steps]),
+        speed_mps=np.concatenate([one.speed_mps for one in steps]),
+        acceleration_mps2=np.concatenate([one.acceleration_mps2 for one in steps]),
+        lamps=np.concatenate([one.lamps for one in steps]),
+        lanes=tuple(lane for one in steps for lane in one.lanes),
+        lane_m=np.concatenate([one.lane_m for one in steps]),
+        route_index=np.concatenate([one.route_index for one in steps]),
+    )
     return {
-        name: _mover(name, snapshots, places, routes[name], seed) for name, places in rows.items()
+        name: _mover(name, whole, first, rows, routes[name], seed)
+        for name, (first, rows) in _rows([one.names for one in steps]).items()
+        if among is None or name in among
     }
 
 
 def _mover(
     name: str,
-    snapshots: Sequence[Snapshot],
-    places: Sequence[tuple[int, int]],
+    vehicles: Vehicles,
+    first: int,
+    rows: NDArray[np.int64],
     route: tuple[str, ...],
     seed: int,
 ) -> Mover:
-    seen = [(snapshots[step].vehicles, row) for step, row in places]
-    first, (vehicles, row) = places[0][0], seen[0]
-    body = body_of(vehicles.types[row])
+    """One vehicle, from its rows among those of all steps."""
+    body = body_of(vehicles.types[rows[0]])
     size = SIZES[body]
-    front_m = np.array([vehicles.front_xy_m[row] for vehicles, row in seen])
-    along_mps = np.array([vehicles.speed_mps[row] for vehicles, row in seen])
+    along_mps = vehicles.speed_mps[rows]
     rear_m, yaw_rad = follow(
-        front_m, yaw_rad=float(vehicles.yaw_rad[row]), length_m=size.rear_axle_from_front_m
+        vehicles.front_xy_m[rows],
+        yaw_rad=float(vehicles.yaw_rad[rows[0]]),
+        length_m=size.rear_axle_from_front_m,
     )
     heading = np.stack([np.cos(yaw_rad), np.sin(yaw_rad)], axis=1)
     speed_mps = on_grid(_speed_mps(rear_m, heading, float(along_mps[0])))
-    lamps = np.array([vehicles.lamps[row] for vehicles, row in seen], dtype=np.uint8)
+    lamps = vehicles.lamps[rows]
     if name.startswith(BLOCKER):
         lamps[along_mps < 0.05] |= Lamps.LEFT | Lamps.RIGHT
     track = Track(
@@ -209,15 +239,15 @@ def _mover(
         speed_mps=speed_mps,
         acceleration_mps2=on_grid(np.diff(speed_mps, prepend=speed_mps[:1]) / STEP_S),
         lamps=lamps,
-        lane=tuple(vehicles.lanes[row] for vehicles, row in seen),
+        lane=tuple(vehicles.lanes[row] for row in rows),
         colour=colour_of(name, seed),
     )
     return Mover(
         track=track,
         rear_axle_m=on_grid(rear_m),
-        lane_m=np.array([vehicles.lane_m[row] for vehicles, row in seen]),
+        lane_m=vehicles.lane_m[rows],
         route=route,
-        route_index=np.array([vehicles.route_index[row] for vehicles, row in seen]),
+        route_index=vehicles.route_index[rows],
     )
 
 
@@ -227,25 +257,29 @@ def _speed_mps(rear_m: Floats, heading: Floats, first_mps: float) -> Floats:
     return np.concatenate([[first_mps], moved])
 
 
-def _walkers(snapshots: Sequence[Snapshot], seed: int) -> dict[str, Track]:
-    rows: dict[str, list[tuple[int, int]]] = {}
-    for step, snapshot in enumerate(snapshots):
-        for row, name in enumerate(snapshot.persons.names):
-            rows.setdefault(name, []).append((step, row))
+def _walkers(
+    snapshots: Sequence[Snapshot], seed: int, among: Collection[str] | None
+) -> dict[str, Track]:
+    steps = [snapshot.persons for snapshot in snapshots]
+    xy_m = on_grid(np.concatenate([one.xy_m for one in steps]))
+    yaw_rad = on_grid(np.concatenate([one.yaw_rad for one in steps]))
+    speeds_mps = on_grid(np.concatenate([one.speed_mps for one in steps]))
+    edges = [edge for one in steps for edge in one.edges]
     found = {}
-    for name, places in rows.items():
-        seen = [(snapshots[step].persons, row) for step, row in places]
-        speed_mps = on_grid(np.array([persons.speed_mps[row] for persons, row in seen]))
+    for name, (first, rows) in _rows([one.names for one in steps]).items():
+        if among is not None and name not in among:
+            continue
+        speed_mps = speeds_mps[rows]
         found[name] = Track(
             name=name,
             body=Body.PEDESTRIAN,
-            first=places[0][0],
-            xy_m=on_grid(np.array([persons.xy_m[row] for persons, row in seen])),
-            yaw_rad=on_grid(np.array([persons.yaw_rad[row] for persons, row in seen])),
+            first=first,
+            xy_m=xy_m[rows],
+            yaw_rad=yaw_rad[rows],
             speed_mps=speed_mps,
             acceleration_mps2=on_grid(np.diff(speed_mps, prepend=speed_mps[:1]) / STEP_S),
-            lamps=np.zeros(len(places), dtype=np.uint8),
-            lane=tuple(persons.edges[row] for persons, row in seen),
+            lamps=np.zeros(len(rows), dtype=np.uint8),
+            lane=tuple(edges[row] for row in rows),
             colour=colour_of(name, seed),
         )
     return found

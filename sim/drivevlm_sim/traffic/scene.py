@@ -41,8 +41,9 @@ class Sky:
 class Scenes:
     """Cuts scenes from one recording."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: Witness, *, with_facts: bool = True) -> None:
         self.witness = witness
+        self._with_facts = with_facts
         self.recording = witness.recording
         self._lives: dict[str, SceneLog] = {}
 
@@ -70,7 +71,7 @@ class Scenes:
                 sun=Sky().sun,
                 family="",
                 seed=self.recording.seed,
-                facts=self.witness.facts(ego),
+                facts=self.witness.facts(ego) if self._with_facts else {},
             )
         return self._lives[ego]
 
@@ -97,7 +98,7 @@ class Scenes:
             weather=sky.weather,
             sun=sky.sun,
             family=family,
-            facts={fact: _part(values, rows) for fact, values in life.facts.items()},
+            facts=facts_in(life.facts, rows),
         )
 
     def _others(self, ego: Mover, first: int, steps: int) -> dict[str, Track]:
@@ -161,6 +162,13 @@ def _cut(track: Track, first: int, steps: int) -> Track:
         lamps=track.lamps[rows],
         lane=track.lane[rows],
     )
+
+
+def facts_in(
+    facts: Mapping[str, NDArray[np.generic]], rows: slice
+) -> dict[str, NDArray[np.generic]]:
+    """Some rows of all facts."""
+    return {name: _part(values, rows) for name, values in facts.items()}
 
 
 def _part(values: NDArray[np.generic], rows: slice) -> NDArray[np.generic]:

@@ -72,6 +72,11 @@ class SignalPlan:
             rest_s += self.phases[phase][0]
         return self.phases[phase][1]
 
+    def green(self, link: int) -> str:
+        """The letter that a link shows when it is green: whether it then still has to yield."""
+        letters = (state[link] for _, state in self.phases)
+        return next((letter for letter in letters if letter in "gG"), "g")
+
     def forced(self, steps: int, links: Iterable[int], letter: str) -> str:
         """The same with some links forced and all others held."""
         state = list(self.after(steps))

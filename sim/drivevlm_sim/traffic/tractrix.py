@@ -6,6 +6,8 @@ manoeuvre, and a blind planner would see it coming.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from drivevlm.world.pose import Floats
@@ -24,13 +26,14 @@ def follow(front_xy_m: Floats, *, yaw_rad: float, length_m: float) -> tuple[Floa
         yaw_rad: The body's heading in the first step.
         length_m: From the front bumper to the rear axle.
     """
-    rear_xy_m = np.empty_like(front_xy_m)
-    yaws_rad = np.empty(len(front_xy_m))
-    yaws_rad[0] = yaw_rad
-    rear_xy_m[0] = front_xy_m[0] - length_m * np.array([np.cos(yaw_rad), np.sin(yaw_rad)])
-    for step in range(1, len(front_xy_m)):
-        pull = front_xy_m[step] - rear_xy_m[step - 1]
-        distance_m = float(np.hypot(*pull))
-        rear_xy_m[step] = front_xy_m[step] - length_m * pull / distance_m
-        yaws_rad[step] = np.arctan2(pull[1], pull[0])
-    return rear_xy_m, yaws_rad
+    fronts = front_xy_m.tolist()  # plain numbers: numpy takes longer for so few at a time
+    x_m = fronts[0][0] - length_m * math.cos(yaw_rad)
+    y_m = fronts[0][1] - length_m * math.sin(yaw_rad)
+    rear_xy_m, yaws_rad = [(x_m, y_m)], [yaw_rad]
+    for front_x_m, front_y_m in fronts[1:]:
+        pull_x_m, pull_y_m = front_x_m - x_m, front_y_m - y_m
+        share = length_m / math.hypot(pull_x_m, pull_y_m)
+        x_m, y_m = front_x_m - share * pull_x_m, front_y_m - share * pull_y_m
+        rear_xy_m.append((x_m, y_m))
+        yaws_rad.append(math.atan2(pull_y_m, pull_x_m))
+    return np.array(rear_xy_m), np.array(yaws_rad)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -20,7 +20,7 @@ from drivevlm.world.pose import Floats
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS
 from drivevlm_sim.traffic.sumo import Simulation, Snapshot, Vehicles
 from drivevlm_sim.twins.interventions import Intervention
-from drivevlm_sim.twins.rules import SAME
+from drivevlm_sim.twins.rules import OTHERS_DIFFER_M, OTHERS_WITHIN_M, SAME
 from drivevlm_sim.twins.story import Story, is_ego
 from drivevlm_sim.twins.twin_pair import AFTER_STEPS, Cause, Family
 
@@ -112,11 +112,31 @@ def carry_out(simulation: Simulation, story: Story, trial: Trial) -> Outcome:
             t0 = step - 1
             if ego and t0 - trial.fork < trial.lead_steps:
                 return Outcome("reacts too soon")
+            if ego and _others_apart_m(story, trial, ego, t0, made) >= OTHERS_DIFFER_M:
+                return Outcome("others_alike")
             if not ego and step >= last:
                 return Outcome("nobody reacts")
         if ego and step == t0 + AFTER_STEPS + SHOWN_EARLY_STEPS:
             return Outcome("", ego, t0, tuple(made))
     return Outcome("the run ends too soon")
+
+
+def _others_apart_m(
+    story: Story, trial: Trial, ego: str, t0: int, made: Sequence[Snapshot]
+) -> float:
+    """How far a vehicle near the ego is from its twin at t0, by front bumpers: told early."""
+    if t0 <= trial.fork:
+        return 0.0
+    a, b = story.snapshots[t0].vehicles, made[t0 - trial.fork - 1].vehicles
+    rows = {name: row for row, name in enumerate(b.names)}
+    centre_m = b.front_xy_m[rows[ego]]
+    worst_m = 0.0
+    for row in np.flatnonzero(np.hypot(*(a.front_xy_m - centre_m).T) < OTHERS_WITHIN_M - 8.0):
+        name = a.names[row]
+        if name != trial.cause.instance and name in rows:
+            moved = a.front_xy_m[row] - b.front_xy_m[rows[name]]
+            worst_m = max(worst_m, float(np.hypot(*moved)))
+    return worst_m
 
 
 def _in_child(simulation: Simulation, story: Story, trial: Trial) -> Outcome:

@@ -13,7 +13,7 @@ from drivevlm_sim.twins.twin_pair import BEFORE_STEPS, Family
 
 EARLY_STEPS = BEFORE_STEPS + 6
 """From the fork to when an ego is expected to react to a road user that was put in."""
-LOOK_STEPS = 2
+LOOK_STEPS = 4
 """Steps between looks."""
 
 

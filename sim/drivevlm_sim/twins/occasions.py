@@ -24,8 +24,10 @@ from drivevlm_sim.twins.occasion import EARLY_STEPS, LOOK_STEPS, Occasion
 from drivevlm_sim.twins.story import ACTION_STEPS, Spot, Story
 from drivevlm_sim.twins.twin_pair import BEFORE_STEPS, Cause, CauseKind, Family
 
-GONE_STEPS = 70
-"""How long before a car is seen to slow for somebody that one is taken away."""
+GONE_STEPS = 55
+"""How long before a car comes to where it waits for somebody that one is taken away."""
+WAITS_M = 8.0
+"""So near to its line a car sees who goes first; further off it slows for anybody who may come."""
 FOLLOWS_STEPS = 25
 """Who waits for somebody goes so soon after."""
 
@@ -126,11 +128,15 @@ class OpponentGone(Occasion):
         link = spot.link
         if link is None or not self.waits_for_somebody(spot, link):
             return
+        mine = self.story.crosses(spot.name, link, spot.step, 160)
+        if mine is None:
+            return
         vehicles = self.story.snapshots[spot.step].vehicles
-        fork = spot.step - GONE_STEPS
-        for row, name in enumerate(vehicles.names):
-            away_m = float(np.hypot(*(vehicles.front_xy_m[row] - spot.lane.centre_m[-1])))
-            if name == spot.name or away_m > 60.0 or vehicles.speed_mps[row] < 2.0:
+        fork = self.story.comes_to(spot, WAITS_M) - GONE_STEPS
+        away_m = np.hypot(*(vehicles.front_xy_m - spot.lane.centre_m[-1]).T)
+        for row in np.flatnonzero((away_m <= 60.0) & (vehicles.speed_mps >= 2.0)):
+            name = vehicles.names[row]
+            if name == spot.name:
                 continue
             other = self.story.next_link(spot.step, row)
             if other is None or other.junction != link.junction:
@@ -138,8 +144,7 @@ class OpponentGone(Occasion):
             if other.number not in link.yields_to or not may_fork(self.story, fork, name):
                 continue
             theirs = self.story.crosses(name, other, spot.step, 100)
-            mine = self.story.crosses(spot.name, link, spot.step, 160)
-            if theirs is None or mine is None:
+            if theirs is None:
                 continue
             if not theirs[0] < mine[0] < theirs[1] + FOLLOWS_STEPS:
                 continue
@@ -171,7 +176,7 @@ class PedestrianGone(Occasion):
         node = self.story.roads.nodes[link.junction]
         edges = {edge_of(node.crossings[n]) for n in link.yields_to if n in node.crossings}
         persons = self.story.snapshots[spot.step].persons
-        fork = spot.step - GONE_STEPS
+        fork = self.story.comes_to(spot, WAITS_M) - GONE_STEPS
         for name, edge, xy_m in zip(persons.names, persons.edges, persons.xy_m, strict=True):
             if edge not in edges or fork < FULL_STEP:
                 continue

@@ -9,7 +9,6 @@ from random import Random
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from drivevlm.world.pose import Floats, wrap_rad
 from drivevlm_sim.bodies import SIZES
@@ -17,17 +16,14 @@ from drivevlm_sim.scene_log import STEP_S, Body, SceneLog, Track
 from drivevlm_sim.traffic.facts import Witness
 from drivevlm_sim.traffic.faults import LATERAL_MPS2, LEAST_GAP_M, faults, footprint
 from drivevlm_sim.traffic.record import Recording, recording
-from drivevlm_sim.traffic.scene import NEAR_M, Scenes, Sky
+from drivevlm_sim.traffic.scene import NEAR_M, Scenes, Sky, facts_in
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS
 from drivevlm_sim.traffic.sumo import Snapshot
 from drivevlm_sim.twins.fork import Outcome, Trial, forked
-from drivevlm_sim.twins.interventions import some_persons, some_vehicles
 from drivevlm_sim.twins.occasions import occasions
 from drivevlm_sim.twins.rules import (
     FUTURE_S,
     FUTURES_APART_M,
-    OTHERS_DIFFER_M,
-    OTHERS_WITHIN_M,
     breaches,
 )
 from drivevlm_sim.twins.story import Story
@@ -131,20 +127,21 @@ def judge(story: Story, trial: Trial, outcome: Outcome, *, sky: Sky) -> TwinPair
         return "too near to an end of the run"
     run_a = list(story.snapshots[first : last + 1])
     run_b = (list(story.snapshots[: trial.fork + 1]) + list(outcome.snapshots))[first : last + 1]
-    if _others_apart_m(run_a, run_b, ego, trial, BEFORE_STEPS + _SETTLE_STEPS) >= OTHERS_DIFFER_M:
-        return "others_alike"
     gap_m = _gap_m(run_a, run_b, ego, BEFORE_STEPS + _SETTLE_STEPS)
     if gap_m is None:
         return "the ego comes or goes"
     if gap_m < FUTURES_APART_M - 1.0:  # of the front bumpers; the rule is on rear axles
         return "futures_apart"
-    run_a, run_b = (_near(snapshots, ego) for snapshots in (run_a, run_b))
-    parts = [_recording(story, snapshots, first) for snapshots in (run_a, run_b)]
+    parts = [_recording(story, snapshots, first, ego) for snapshots in (run_a, run_b)]
     if any(_turns_fast(part.vehicles[ego].track) for part in parts):  # told before all else is
         return TURNS_FAST
     a, b = (_log(part, ego, sky) for part in parts)
     pair = _pair(story, trial, ego, t0, a, b)
-    return _wrong(pair) or pair
+    reason = _wrong(pair)
+    if reason:
+        return reason
+    pair = replace(pair, a=_told(pair.a, parts[0], ego), b=_told(pair.b, parts[1], ego))
+    return _wrong_cause(pair) or pair
 
 
 def _pair(story: Story, trial: Trial, ego: str, t0: int, a: SceneLog, b: SceneLog) -> TwinPair:
@@ -171,9 +168,6 @@ def _wrong(pair: TwinPair) -> str:
     """Why a pair is none; "" where it is one."""
     if pair.cause.distance_m > CAUSE_WITHIN_M:
         return "the cause is far"
-    reason = _wrong_cause(pair)
-    if reason:
-        return reason
     for breach in breaches(pair):
         return breach.rule
     for log in (pair.a, pair.b):
@@ -251,24 +245,6 @@ def _gap_m(run_a: Sequence[Snapshot], run_b: Sequence[Snapshot], ego: str, t0: i
     return float(np.hypot(*(places[0] - places[1])))
 
 
-def _others_apart_m(
-    run_a: Sequence[Snapshot], run_b: Sequence[Snapshot], ego: str, trial: Trial, t0: int
-) -> float:
-    """How far a vehicle near the ego is from its twin at t0, by front bumpers: told fast."""
-    a, b = run_a[t0].vehicles, run_b[t0].vehicles
-    if ego not in a.names:
-        return 0.0
-    rows = {name: row for row, name in enumerate(b.names)}
-    centre_m = a.front_xy_m[a.names.index(ego)]
-    worst_m = 0.0
-    for row in np.flatnonzero(np.hypot(*(a.front_xy_m - centre_m).T) < OTHERS_WITHIN_M - 8.0):
-        name = a.names[row]
-        if name != trial.cause.instance and name in rows:
-            moved = a.front_xy_m[row] - b.front_xy_m[rows[name]]
-            worst_m = max(worst_m, float(np.hypot(*moved)))
-    return worst_m
-
-
 def _turns_fast(track: Track) -> bool:
     turns_radps = wrap_rad(np.diff(track.yaw_rad)) / STEP_S
     rows = slice(_SETTLE_STEPS, None)
@@ -276,41 +252,36 @@ def _turns_fast(track: Track) -> bool:
 
 
 def _log(part: Recording, ego: str, sky: Sky) -> SceneLog:
-    scenes = Scenes(Witness(part))
+    """A log without facts: most are rejected, and facts take the longest."""
+    scenes = Scenes(Witness(part), with_facts=False)
     steps = BEFORE_STEPS + 1 + AFTER_STEPS
     return scenes.scene(ego, first=_SETTLE_STEPS, steps=steps, sky=sky)
 
 
-def _near(snapshots: Sequence[Snapshot], ego: str) -> list[Snapshot]:
-    """The same without those who never come near the ego: a log leaves them out anyhow."""
-    vehicles: set[str] = set()
-    persons: set[str] = set()
+def _told(log: SceneLog, part: Recording, ego: str) -> SceneLog:
+    """The same log with its facts."""
+    rows = slice(_SETTLE_STEPS, _SETTLE_STEPS + log.steps)
+    return replace(log, facts=facts_in(Witness(part).facts(ego), rows))
+
+
+def _near(snapshots: Sequence[Snapshot], ego: str) -> set[str]:
+    """Who comes near the ego: a log leaves all others out anyhow."""
+    near: set[str] = set()
     for snapshot in snapshots[::5]:
         names = snapshot.vehicles.names
         if ego not in names:
             break
         centre_m = snapshot.vehicles.front_xy_m[names.index(ego)]
-        for found, who, xy_m in (
-            (vehicles, names, snapshot.vehicles.front_xy_m),
-            (persons, snapshot.persons.names, snapshot.persons.xy_m),
+        for who, xy_m in (
+            (names, snapshot.vehicles.front_xy_m),
+            (snapshot.persons.names, snapshot.persons.xy_m),
         ):
             close = np.hypot(*(xy_m - centre_m).T) < _NEAR_M
-            found.update(name for name, near in zip(who, close, strict=True) if near)
-    return [
-        replace(
-            snapshot,
-            vehicles=some_vehicles(snapshot.vehicles, _among(snapshot.vehicles.names, vehicles)),
-            persons=some_persons(snapshot.persons, _among(snapshot.persons.names, persons)),
-        )
-        for snapshot in snapshots
-    ]
+            near.update(who[row] for row in np.flatnonzero(close))
+    return near
 
 
-def _among(names: Sequence[str], chosen: set[str]) -> NDArray[np.bool_]:
-    return np.array([name in chosen for name in names], dtype=np.bool_)
-
-
-def _recording(story: Story, snapshots: Sequence[Snapshot], first: int) -> Recording:
+def _recording(story: Story, snapshots: Sequence[Snapshot], first: int, ego: str) -> Recording:
     """Some steps as tracks, whose bodies begin with the headings that they have in run A."""
     vehicles = snapshots[0].vehicles
     yaw_rad = vehicles.yaw_rad.copy()
@@ -324,7 +295,14 @@ def _recording(story: Story, snapshots: Sequence[Snapshot], first: int) -> Recor
     for name, lane in zip(snapshots[-1].vehicles.names, snapshots[-1].vehicles.lanes, strict=True):
         routes.setdefault(name, (lane.rsplit("_", 1)[0],))
     bare = replace(story.town, parking=())  # where cars park is known, and slow to find out
-    part = recording(bare, story.roads, [begun, *snapshots[1:]], routes, seed=story.seed)
+    part = recording(
+        bare,
+        story.roads,
+        [begun, *snapshots[1:]],
+        routes,
+        seed=story.seed,
+        among=_near(snapshots, ego),
+    )
     return replace(part, parked=story.recording.parked)
 
 

@@ -129,6 +129,17 @@ class Story:
                 return step
         return None
 
+    def comes_to(self, spot: Spot, rest_m: float) -> int:
+        """The first step in which a car is so near to its lane's end, or has left the lane."""
+        for step in range(spot.step, self.steps):
+            row = self.row(step, spot.name)
+            vehicles = self.snapshots[step].vehicles
+            if row is None or vehicles.lanes[row] != spot.lane.name:
+                return step
+            if spot.lane.length_m - vehicles.lane_m[row] < rest_m:
+                return step
+        return self.steps - 1
+
     def crosses(self, name: str, link: Link, step: int, within: int) -> tuple[int, int] | None:
         """The steps in which a vehicle enters a junction's way and leaves it, looked for onwards.
 
