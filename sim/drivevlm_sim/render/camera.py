@@ -13,6 +13,10 @@ from drivevlm.world.pose import Floats, Pose3
 # N: things to choose from.
 NEAR_M, FAR_M = 0.25, 420.0
 Mask = NDArray[np.bool_]
+Names = NDArray[np.uint16]
+"""(H, W) whose each pixel is."""
+DepthsM = NDArray[np.float32]
+"""(H, W) along the optical axis; infinite in the sky."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,14 @@ from drivevlm.world.pose import Floats, Pose3
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.keyframes import Rig
 from drivevlm_sim.render import cast, night_light, truth_pass
+from drivevlm_sim.render.alike import Alike, Shot
 from drivevlm_sim.render.camera import View, sun_view, view_of
+from drivevlm_sim.render.cover import Cover
 from drivevlm_sim.render.gl import GLOW_PX, SAMPLES, SHADOW_PX, Kind, Pass
 from drivevlm_sim.render.lens import Rgb8, through_lens
+from drivevlm_sim.render.lidar import Sweep
 from drivevlm_sim.render.stage import SHADOW, Setting, Stage
-from drivevlm_sim.render.truth_pass import Sight, Sweep
+from drivevlm_sim.render.truth_pass import Sight
 from drivevlm_sim.render.weather import LOOKS, Look
 from drivevlm_sim.scene_log import SceneLog
 from drivevlm_sim.town.town import Town
@@ -44,6 +47,7 @@ class Renderer:
     def __init__(self, town: Town) -> None:
         self.stage = Stage(town)
         self._lamps_m = night_light.lamp_feet_m(town)
+        self._last: list[tuple[SceneLog, int, Setting]] = []
 
     def images(
         self,
@@ -53,6 +57,7 @@ class Renderer:
         *,
         cameras: Sequence[str] | None = None,
         town_from_ego: Pose3 | None = None,
+        sight: Sight | None = None,
     ) -> dict[str, Rgb8]:
         """Pictures (H, W, 3) RGB by camera.
 
@@ -62,14 +67,20 @@ class Renderer:
             rig: Sensors of the ego.
             cameras: Names of those wanted; all where left out.
             town_from_ego: Where the ego is, if not where the log has it.
+            sight: Of this step, if at hand: what it shows to be hidden is not drawn, which changes
+                no more than a few pixels at gaps thinner than a pixel.
         """
         ego = town_from_ego or cast.town_from_ego(log, step)
         look = LOOKS[log.weather]
-        setting = self.stage.setting(log, step)
+        setting = self._setting(log, step)
         lights = self._lights(look, log, ego, setting)
         return {
             camera.name: through_lens(
-                self._picture(camera, look, lights, setting, ego), look, log.seed, step, camera.name
+                self._picture(camera, look, lights, setting, ego, sight),
+                look,
+                log.seed,
+                step,
+                camera.name,
             )
             for camera in rig.cameras
             if cameras is None or camera.name in cameras
@@ -83,6 +94,7 @@ class Renderer:
         *,
         sweep: Sweep | None = None,
         town_from_ego: Pose3 | None = None,
+        like: Sight | None = None,
     ) -> Sight:
         """What is truly seen in a step: masks, depths, visibilities, and the lidar's points.
 
@@ -92,9 +104,51 @@ class Renderer:
             rig: Sensors of the ego.
             sweep: How the lidar samples; None leaves it out.
             town_from_ego: Where the ego is, if not where the log has it.
+            like: A sight of a scene that may look the same; it saves time and changes nothing.
         """
         ego = town_from_ego or cast.town_from_ego(log, step)
-        return truth_pass.sight(self.stage, self.stage.setting(log, step), rig, ego, sweep)
+        return truth_pass.sight(self.stage, self._setting(log, step), rig, ego, sweep, like)
+
+    def same_pictures(
+        self, log: SceneLog, step: int, rig: Rig, *, sight: Sight, like: tuple[SceneLog, Sight]
+    ) -> frozenset[str]:
+        """Cameras whose pictures are those of another scene at that step, to the byte.
+
+        Args:
+            log: The scene.
+            step: Of both logs.
+            rig: Sensors of the ego.
+            sight: Of this scene's step; pictures are compared as ``images`` draws them with it.
+            like: The other scene, and its sight.
+        """
+        other, its_sight = like
+        one = Shot(log, step, sight.town_from_ego, sight.setting)
+        two = Shot(other, step, its_sight.town_from_ego, its_sight.setting)
+        look = LOOKS[log.weather]
+        lit_m = _shadow_middle_m(one.ego)[:2], SHADOW_HALF_M
+        alike = Alike(one, two, look, self._lamps_m, lit_m)
+        if not alike.comparable:
+            return frozenset()
+        same = set()
+        for camera in rig.cameras:
+            view = view_of(camera, one.ego, REACH_M)
+            covers = (Cover(view, s.depths_m[camera.name]) for s in (sight, its_sight))
+            if (
+                alike.shows_same(view, LEAST_PX, (next(covers), next(covers)))
+                and alike.lit_same(view, shadow=_has_shadow(look))
+                and (not look.wet or alike.shows_same(_mirror_of(view), MIRROR_LEAST_PX))
+                and (not look.wet or alike.lit_same(_mirror_of(view), shadow=False))
+            ):
+                same.add(camera.name)
+        return frozenset(same)
+
+    def _setting(self, log: SceneLog, step: int) -> Setting:
+        """The setting of a step; the last two are kept."""
+        for known, its_step, setting in self._last:
+            if known is log and its_step == step:
+                return setting
+        self._last = [*self._last[-1:], (log, step, self.stage.setting(log, step))]
+        return self._last[-1][2]
 
     def _lights(
         self, look: Look, log: SceneLog, ego: Pose3, setting: Setting
@@ -126,7 +180,7 @@ class Renderer:
             "mirror": 3,
         }
         if _has_shadow(look):
-            middle_m = ego.apply(np.array([12.0, 0.0, 0.0]))
+            middle_m = _shadow_middle_m(ego)
             sun = sun_view(sun_way, middle_m, SHADOW_HALF_M, SHADOW_PX)
             device.shadow_target.use()
             device.shadow_target.clear(depth=1.0)
@@ -150,9 +204,11 @@ class Renderer:
         lights: Mapping[str, object],
         setting: Setting,
         ego: Pose3,
+        sight: Sight | None,
     ) -> Rgb8:
         device = self.stage.device
         view = view_of(camera, ego, REACH_M)
+        cover = None if sight is None else Cover(view, sight.depths_m[camera.name])
         device.textures.use(0)
         device.shadow.use(1)
         device.glow.use(2)
@@ -160,7 +216,7 @@ class Renderer:
             self._draw_mirror(view, look, lights, setting)
         many = device.colour_target(view.size_px, SAMPLES)
         many.use()
-        self._draw_scene(view, look, lights, setting, mirror=False)
+        self._draw_scene(view, look, lights, setting, mirror=False, cover=cover)
         one = device.colour_target(view.size_px, 0)
         device.ctx.copy_framebuffer(one, many)
         width, height = view.size_px
@@ -174,8 +230,7 @@ class Renderer:
         small = max(1, view.size_px[0] // 3), max(1, view.size_px[1] // 3)
         target, texture = self.stage.device.mirror_target(small)
         target.use()
-        near = replace(view.mirrored(), reach_m=MIRROR_REACH_M)
-        self._draw_scene(near, look, lights, setting, mirror=True)
+        self._draw_scene(_mirror_of(view), look, lights, setting, mirror=True)
         texture.use(3)
 
     def _draw_scene(
@@ -186,6 +241,7 @@ class Renderer:
         setting: Setting,
         *,
         mirror: bool,
+        cover: Cover | None = None,
     ) -> None:
         """Things first, the sky where nothing was drawn; into the framebuffer in use."""
         device = self.stage.device
@@ -206,9 +262,20 @@ class Renderer:
         }
         device.set_uniforms(kind, {**lights, **place})
         least_px = MIRROR_LEAST_PX if mirror else LEAST_PX
-        self.stage.draw(kind, view, setting, flat=not mirror, least_px=least_px)
+        self.stage.draw(kind, view, setting, flat=not mirror, least_px=least_px, cover=cover)
         town_from_clip: Floats = np.linalg.inv(view.clip_from_town)
+        width, height = view.size_px if not mirror else ctx.fbo.size
+        ctx.fbo.scissor = (0, 0, width, self.stage.sky_rows(view, height))
         device.draw_sky({**lights, "town_from_clip": town_from_clip, "eye": view.eye_m})
+        ctx.fbo.scissor = None  # type: ignore[assignment]  # moderngl takes it
+
+
+def _shadow_middle_m(ego: Pose3) -> Floats:
+    return ego.apply(np.array([12.0, 0.0, 0.0]))
+
+
+def _mirror_of(view: View) -> View:
+    return replace(view.mirrored(), reach_m=MIRROR_REACH_M)
 
 
 def _has_shadow(look: Look) -> bool:

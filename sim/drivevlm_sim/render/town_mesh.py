@@ -13,7 +13,16 @@ from shapely.geometry.base import BaseGeometry
 
 from drivevlm.world.pose import Floats
 from drivevlm_sim.made_once import WorldError
-from drivevlm_sim.render.shapes import Lamp, Layer, Material, Vertices, faces, triangles, vec
+from drivevlm_sim.render.shapes import (
+    Lamp,
+    Layer,
+    Material,
+    Vertices,
+    faces,
+    outward,
+    triangles,
+    vec,
+)
 from drivevlm_sim.render.textures import FLOOR_M, WINDOW_M, WINDOWS
 from drivevlm_sim.town.town import Building, Town
 
@@ -161,7 +170,7 @@ def _buildings(buildings: Sequence[Building]) -> Iterator[Chunk]:
         square = int(middle.x // CHUNK_M), int(middle.y // CHUNK_M)
         squares.setdefault(square, []).append(_walls(building, k))
     for _, walls in sorted(squares.items()):
-        yield _chunk(np.concatenate(walls), flat=False)
+        yield _chunk(outward(np.concatenate(walls)), flat=False)
 
 
 def _walls(building: Building, number: int) -> Vertices:
