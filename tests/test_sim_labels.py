@@ -16,9 +16,10 @@ from drivevlm_sim.scene_log import Body, SceneLog, Track, Weather
 STEPS = 41
 NONE = {
     **dict.fromkeys(("leader", "signal_state", "junction_duty", "junction_turn", "foes"), ""),
-    **dict.fromkeys(("walkers", "blocker", "lane_change"), ""),
+    **dict.fromkeys(("walker", "walkers", "blocker", "lane_change", "signal"), ""),
     **dict.fromkeys(("leader_gap_m", "leader_speed_mps", "signal_m", "junction_m"), np.nan),
-    **dict.fromkeys(("crossing_m", "stop_line_m", "blocked_m"), np.nan),
+    **dict.fromkeys(("walker_m", "crossing_m", "stop_line_m", "blocked_m"), np.nan),
+    "signal_link": 0,
     "speed_limit_mps": 13.9,
 }
 
@@ -31,9 +32,10 @@ def track(name: str, body: Body, speed_mps: np.ndarray, *, ahead_m: float = 0.0)
     return Track(name, body, 0, xy_m, none, speed_mps, none, lamps, ("lane",) * STEPS)
 
 
-def log(*, end_mps: float = 8.0, **facts: object) -> SceneLog:
-    """An ego that goes from 8 m/s to another speed within 4 s, behind a truck."""
+def log(*, end_mps: float = 8.0, end_rad: float = 0.0, **facts: object) -> SceneLog:
+    """An ego that goes from 8 m/s to another speed and heading within 4 s, behind a truck."""
     ego = track("ego", Body.SEDAN, np.linspace(8.0, end_mps, STEPS))
+    ego = replace(ego, yaw_rad=np.linspace(0.0, end_rad, STEPS))
     truck = track("truck", Body.TRUCK, np.full(STEPS, 3.0), ahead_m=20.0)
     columns = {name: np.full(STEPS, value) for name, value in {**NONE, **facts}.items()}
     return SceneLog(
@@ -90,10 +92,10 @@ def test_what_the_ego_does_not_act_on_is_no_cause():
 
 
 def test_a_turn_and_a_lane_change_are_decided_across_the_path():
-    turning = decided(log(end_mps=5.0, junction_turn="right", junction_m=4.0), 0)
-    assert turning.meta.lateral is Lateral.TURN_RIGHT
-    far = decided(log(end_mps=5.0, junction_turn="right", junction_m=30.0), 0)
-    assert far.meta.lateral is Lateral.KEEP_LANE
+    bend = {"junction_turn": "right", "junction_m": 4.0}
+    assert decided(log(end_mps=5.0, end_rad=-1.2, **bend), 0).meta.lateral is Lateral.TURN_RIGHT
+    assert decided(log(end_mps=5.0, end_rad=-0.1, **bend), 0).meta.lateral is Lateral.KEEP_LANE
+    assert decided(log(end_mps=5.0, end_rad=1.2, **bend), 0).meta.lateral is Lateral.KEEP_LANE
     assert decided(log(lane_change="left"), 0).meta.lateral is Lateral.CHANGE_LEFT
 
 

@@ -15,6 +15,7 @@ pickled objects.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class DenseView:
 
 def read_dense(folder: Path, token: str) -> Mapping[str, DenseView]:
     """By camera; empty where the folder has no file of the keyframe. Raises DataError."""
-    path = folder / f"{token}.npz"
+    path = dense_file(folder, token)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -84,12 +85,12 @@ def read_dense(folder: Path, token: str) -> Mapping[str, DenseView]:
         raise DataError(f"{path}: no truth per pixel can be read there ({error})") from error
 
 
-def write_dense(folder: Path, token: str, views: Mapping[str, DenseView]) -> None:
-    """The file of a keyframe. All views share their ``instances``."""
+def dense_bytes(views: Mapping[str, DenseView]) -> bytes:
+    """The file of a keyframe, the same bytes for the same views. All share their ``instances``."""
     arrays: dict[str, Any] = {}
     for camera, view in views.items():
         if "instances" in arrays and arrays["instances"].tolist() != list(view.instances):
-            raise ValueError(f"{token}: the views of one keyframe must name the same instances")
+            raise ValueError(f"{camera}: views of one keyframe must name the same instances")
         arrays["instances"] = np.array(view.instances, dtype=np.str_)
         for name in ("mask", "depth_cm"):
             if getattr(view, name) is not None:
@@ -99,8 +100,20 @@ def write_dense(folder: Path, token: str, views: Mapping[str, DenseView]) -> Non
             arrays[f"{camera}.head_name"] = np.array([head.name for head in heads], dtype=np.str_)
             arrays[f"{camera}.head_state"] = np.array([head.state.value for head in heads])
             arrays[f"{camera}.head_px"] = np.array([head.box_px for head in heads], np.float32)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def write_dense(folder: Path, token: str, views: Mapping[str, DenseView]) -> None:
+    """Write the file of a keyframe."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{token}.npz", **arrays)
+    dense_file(folder, token).write_bytes(dense_bytes(views))
+
+
+def dense_file(folder: Path, token: str) -> Path:
+    """Where the file of a keyframe lies."""
+    return folder / f"{token}.npz"
 
 
 def _views(arrays: Mapping[str, NDArray[Any]]) -> dict[str, DenseView]:

@@ -1,23 +1,31 @@
 """What the driver decided, by rules on the log, and for which one cause.
 
 Each rule asks what the traffic model knows now, and whether the ego then acts on it. The nearest
-cause counts: behind a leader that waits at a red light the leader is the cause, not the light.
+cause counts: behind a leader that waits at a red light the leader is the cause, not the light. What
+was taken away in vain (see ``without``) is no cause, however near.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
-from drivevlm.world.sets import Lateral, Longitudinal, MetaDecision
+from drivevlm.world.kinematics import TURN_RAD
+from drivevlm.world.pose import wrap_rad
+from drivevlm.world.scene_labels import CRITICAL_M
+from drivevlm.world.sets import Lateral, Longitudinal, MetaDecision, Signal
 from drivevlm_sim.scene_log import STEP_S, SceneLog
 from drivevlm_sim.town.town import Turn
 from drivevlm_sim.traffic.roads import Duty
+from drivevlm_sim.traffic.signals import colour
 
 ACTS_S = 2.0
 """A driver acts on what it decided within this time."""
+PLANNED_S = 3.0
+"""Across the path a decision is what a plan of this length shows; see ``world.kinematics``."""
 SLOWS_MPS = 0.5
 STANDS_MPS = 0.5
 COMFORT_MPS2 = 2.0
@@ -41,7 +49,33 @@ class Cause(str, Enum):
     LEADER_STANDS = "leader_stands"
     LEADER = "leader"
     TURN = "turn"
+    GREEN_LIGHT = "green_light"
     FREE = "free"
+
+
+LEADERS = (Cause.LEADER_STANDS, Cause.LEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something within reach that one may have to slow down for.
+
+    Attributes:
+        cause: Which it would be.
+        away_m: How far it is from the front bumper.
+        names: Tracks that it is about, the most important first.
+        light: ``PLAN/LINK`` of the ego's own light, where it is that; else "".
+    """
+
+    cause: Cause
+    away_m: float
+    names: tuple[str, ...] = ()
+    light: str = ""
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """What could be taken away; nothing of a line on the road."""
+        return (self.light,) if self.light else self.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +87,17 @@ class Reason:
         cause: Why.
         away_m: How far the cause is from the front bumper; None where it has no place.
         names: Tracks that the cause is about, the most important first.
+        light: The ego's own light, where it is the cause; else "".
+        sure: False where the ego waits though nothing that is known holds it alone, as when two
+            people cross at once.
     """
 
     meta: MetaDecision
     cause: Cause
     away_m: float | None
     names: tuple[str, ...] = ()
+    light: str = ""
+    sure: bool = True
 
 
 _LONGITUDINAL = {
@@ -71,58 +110,92 @@ _LONGITUDINAL = {
     Cause.LEADER_STANDS: Longitudinal.FOLLOW_LEAD,
     Cause.LEADER: Longitudinal.FOLLOW_LEAD,
     Cause.TURN: Longitudinal.ADAPT_TO_ROAD,
+    Cause.GREEN_LIGHT: Longitudinal.TRACK_SPEED,
     Cause.FREE: Longitudinal.TRACK_SPEED,
 }
 
 
-def decided(log: SceneLog, step: int) -> Reason:
-    """The reason for what the ego does at a step."""
-    cause, away_m, names = _cause(log, step)
-    meta = MetaDecision(_LONGITUDINAL[cause], _lateral(log, step))
-    return Reason(meta, cause, away_m, names)
+def decided(log: SceneLog, step: int, moved_m: Mapping[str, float] | None = None) -> Reason:
+    """The reason for what the ego does at a step.
 
-
-def _cause(log: SceneLog, step: int) -> tuple[Cause, float | None, tuple[str, ...]]:
+    Args:
+        log: The scene.
+        step: Of the scene.
+        moved_m: How far the ego's track moves without a thing, of those that were tested.
+    """
+    moved_m = moved_m or {}
     known = _Known(log, step)
-    leader, gap_m = known.word("leader"), known.number("leader_gap_m")
-    waits = known.slows or known.stands
-    candidates: list[tuple[float, Cause, tuple[str, ...]]] = []
-    if waits:
-        candidates += _to_wait_for(known)
-    if leader and gap_m < max(NEAREST_M, HEADWAY_S * known.speed_mps + NEAREST_M):
-        stands = known.number("leader_speed_mps") < STANDS_MPS
-        candidates.append((gap_m, Cause.LEADER_STANDS if stands else Cause.LEADER, (leader,)))
-    near = [one for one in candidates if one[0] < known.reach_m]
-    if near:
-        away_m, cause, names = min(near, key=lambda one: one[0])
-        return cause, away_m, names
+    lateral = _lateral(log, step)
+
+    def reason(candidate: Candidate, *, sure: bool) -> Reason:
+        meta = MetaDecision(_LONGITUDINAL[candidate.cause], lateral)
+        names = sorted(candidate.names, key=lambda name: -moved_m.get(name, 0.0))  # stable
+        return Reason(meta, candidate.cause, candidate.away_m, tuple(names), candidate.light, sure)
+
+    in_vain = None
+    for candidate in candidates(log, step):
+        tests = [moved_m[thing] for thing in candidate.things if thing in moved_m]
+        if tests and max(tests) <= CRITICAL_M:
+            in_vain = in_vain or candidate
+        elif candidate.cause in LEADERS or known.waits or (tests and not known.gains):
+            return reason(candidate, sure=True)
     turn_m = known.number("junction_m")
     bends = known.word("junction_turn") in (Turn.LEFT.value, Turn.RIGHT.value)
-    if bends and turn_m < known.reach_m and (known.slows or turn_m < TURNS_WITHIN_M):
-        return Cause.TURN, turn_m, ()
-    return Cause.FREE, None, ()
+    takes_it = turn_m < TURNS_WITHIN_M and not known.gains and not known.stands
+    if bends and turn_m < known.reach_m and (known.slows or takes_it):
+        return reason(Candidate(Cause.TURN, turn_m), sure=True)
+    if in_vain is not None and known.waits:
+        return reason(in_vain, sure=False)
+    if colour(known.word("signal_state")) is Signal.GREEN and known.signal_m < known.reach_m:
+        green = Candidate(Cause.GREEN_LIGHT, known.signal_m, light=known.light)
+        return reason(green, sure=not known.waits)
+    meta = MetaDecision(_LONGITUDINAL[Cause.FREE], lateral)
+    return Reason(meta, Cause.FREE, None, sure=not known.waits)
 
 
-def _to_wait_for(known: _Known) -> list[tuple[float, Cause, tuple[str, ...]]]:
-    """What one may have to stop for, with its distance."""
-    found: list[tuple[float, Cause, tuple[str, ...]]] = []
-    blocker = known.word("blocker")
+def candidates(log: SceneLog, step: int) -> list[Candidate]:
+    """What one may have to slow down for at a step, the nearest first."""
+    known = _Known(log, step)
+    found = [*_ahead(known), *_lights(known), *_on_foot(known), *_junction(known)]
+    return sorted((one for one in found if one.away_m < known.reach_m), key=lambda one: one.away_m)
+
+
+def _ahead(known: _Known) -> Iterator[Candidate]:
+    """Who is ahead in the lane."""
+    blocker, leader = known.word("blocker"), known.word("leader")
+    gap_m = known.number("leader_gap_m")
     if blocker:
-        found.append((known.number("blocked_m"), Cause.BLOCKED, (blocker,)))
-    letter, signal_m = known.word("signal_state"), known.number("signal_m")
-    if letter in ("r", "R", "s", "o", "O"):
-        found.append((signal_m, Cause.RED_LIGHT, ()))
-    elif letter in ("y", "Y", "u"):
-        found.append((signal_m, Cause.AMBER_LIGHT, ()))
-    walkers, foes = known.word("walkers").split(), known.word("foes").split()
-    if walkers:
-        found.append((known.number("crossing_m"), Cause.WALKER, tuple(walkers)))
-    line_m = known.number("stop_line_m")
-    if foes:
-        found.append((known.number("junction_m"), Cause.FOE, tuple(foes)))
+        yield Candidate(Cause.BLOCKED, known.number("blocked_m"), (blocker,))
+    elif leader and gap_m < HEADWAY_S * known.speed_mps + NEAREST_M:
+        stands = known.number("leader_speed_mps") < STANDS_MPS
+        yield Candidate(Cause.LEADER_STANDS if stands else Cause.LEADER, gap_m, (leader,))
+
+
+def _lights(known: _Known) -> Iterator[Candidate]:
+    shown = colour(known.word("signal_state"))
+    if shown in (Signal.RED, Signal.AMBER):
+        cause = Cause.RED_LIGHT if shown is Signal.RED else Cause.AMBER_LIGHT
+        yield Candidate(cause, known.signal_m, light=known.light)
+
+
+def _on_foot(known: _Known) -> Iterator[Candidate]:
+    """Who is in the way, on a crossing or not, and whoever else is on the next crossing."""
+    walker, walkers = known.word("walker"), known.word("walkers").split()
+    others = tuple(name for name in walkers if name != walker)
+    if walker:
+        yield Candidate(Cause.WALKER, known.number("walker_m"), (walker,))
+    if others:
+        yield Candidate(Cause.WALKER, known.number("crossing_m"), others)
+
+
+def _junction(known: _Known) -> Iterator[Candidate]:
+    """Who goes first there, unless the light holds the ego back anyway; or the line itself."""
+    foes = tuple(known.word("foes").split())
+    if foes and colour(known.word("signal_state")) is not Signal.RED:
+        # Inside a junction ways meet some metres on: who stands right ahead is nearer.
+        yield Candidate(Cause.FOE, known.number("junction_m") or NEAREST_M, foes)
     elif known.word("junction_duty") in (Duty.STOP.value, Duty.ALL_WAY_STOP.value):
-        found.append((line_m, Cause.STOP_LINE, ()))
-    return [one for one in found if np.isfinite(one[0])]
+        yield Candidate(Cause.STOP_LINE, known.number("stop_line_m"))
 
 
 def _lateral(log: SceneLog, step: int) -> Lateral:
@@ -130,9 +203,11 @@ def _lateral(log: SceneLog, step: int) -> Lateral:
     side = known.word("lane_change")
     if side:
         return Lateral.CHANGE_LEFT if side == "left" else Lateral.CHANGE_RIGHT
-    if known.number("junction_m") < TURNS_WITHIN_M and not known.stands:
-        turns = {Turn.LEFT.value: Lateral.TURN_LEFT, Turn.RIGHT.value: Lateral.TURN_RIGHT}
-        return turns.get(known.word("junction_turn"), Lateral.KEEP_LANE)
+    turn = known.word("junction_turn")
+    if turn == Turn.LEFT.value and known.turned_rad > TURN_RAD:
+        return Lateral.TURN_LEFT
+    if turn == Turn.RIGHT.value and known.turned_rad < -TURN_RAD:
+        return Lateral.TURN_RIGHT
     return Lateral.KEEP_LANE
 
 
@@ -141,17 +216,31 @@ class _Known:
 
     def __init__(self, log: SceneLog, step: int) -> None:
         self._facts, self._step = log.facts, step
-        speeds_mps = log.ego.speed_mps
+        speeds_mps, yaw_rad = log.ego.speed_mps, log.ego.yaw_rad
         later = min(step + round(ACTS_S / STEP_S), len(speeds_mps) - 1)
         self.speed_mps = float(speeds_mps[step])
-        self.slows = float(speeds_mps[later]) < self.speed_mps - SLOWS_MPS
+        change_mps = float(speeds_mps[later]) - self.speed_mps
+        self.slows, self.gains = change_mps < -SLOWS_MPS, change_mps > SLOWS_MPS
         self.stands = self.speed_mps < STANDS_MPS
+        self.waits = self.slows or self.stands
+        planned = min(step + round(PLANNED_S / STEP_S), len(yaw_rad) - 1)
+        self.turned_rad = float(wrap_rad(yaw_rad[planned] - yaw_rad[step]))
 
     @property
     def reach_m(self) -> float:
         """Up to where causes matter at this speed."""
         braking_m = self.speed_mps**2 / (2 * COMFORT_MPS2) + REACTS_S * self.speed_mps
         return braking_m + SPARE_M
+
+    @property
+    def signal_m(self) -> float:
+        """To the line of the ego's own light."""
+        return self.number("signal_m")
+
+    @property
+    def light(self) -> str:
+        """The ego's own light: ``PLAN/LINK``."""
+        return f"{self.word('signal')}/{int(self._facts['signal_link'][self._step])}"
 
     def word(self, name: str) -> str:
         return str(self._facts[name][self._step])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from drivevlm.world.scene_labels import (
 )
 from drivevlm.world.sets import Command, LaneRelation, Provenance, Signal
 from drivevlm_sim.bodies import SIZES
-from drivevlm_sim.labels.decide import Cause, Reason, decided
+from drivevlm_sim.labels.decide import LEADERS, Reason, candidates, decided
 from drivevlm_sim.labels.say import sentences, summary
+from drivevlm_sim.labels.suspects import Kind, Suspect
 from drivevlm_sim.scene_log import SceneLog, Track
+from drivevlm_sim.traffic.signals import colour
 
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
-_SIGNALS = {"g": Signal.GREEN, "y": Signal.AMBER, "u": Signal.AMBER}
 
 
 def labels_of(
@@ -32,7 +33,7 @@ def labels_of(
     seen: Collection[str],
     signal_seen: bool,
     paraphrases: int = 0,
-    tested: tuple[TestedCause, ...] = (),
+    tested: Mapping[Suspect, float] | None = None,
 ) -> SceneLabels:
     """The reasons at a step.
 
@@ -42,15 +43,24 @@ def labels_of(
         seen: Tracks that some camera showed within the last 2 s.
         signal_seen: Whether it showed the ego's own light.
         paraphrases: Which set of words; see ``say.SETS``.
-        tested: What was taken away to see what the ego does without it.
+        tested: What was taken away, and how far that moves the ego.
     """
-    reason = decided(log, step)
+    tested = tested or {}
+    reason = decided(log, step, {suspect.name: moved_m for suspect, moved_m in tested.items()})
     return SceneLabels(
         signal=_signal(log, step, visible=signal_seen),
         lead=_lead(log, step, seen),
         meta=reason.meta,
-        tested=tested,
-        relations=_relations(log, step, reason, seen),
+        tested=tuple(
+            TestedCause(
+                suspect.name,
+                suspect.kind is Kind.LIGHT,
+                moved_m,
+                signal_seen if suspect.kind is Kind.LIGHT else suspect.name in seen,
+            )
+            for suspect, moved_m in tested.items()
+        ),
+        relations=_relations(log, step, seen),
         summary=summary(log, step),
         route=_route(log, step),
         sentences=_told(log, reason, seen, signal_seen, paraphrases),
@@ -61,17 +71,18 @@ def labels_of(
 def _told(
     log: SceneLog, reason: Reason, seen: Collection[str], signal_seen: bool, paraphrases: int
 ) -> tuple[str, ...]:
-    """Nothing is said of what no camera showed."""
-    light = reason.cause in (Cause.RED_LIGHT, Cause.AMBER_LIGHT)
-    hidden = (light and not signal_seen) or any(name not in seen for name in reason.names[:1])
-    return () if hidden else sentences(log, reason, paraphrases=paraphrases)
+    """Nothing is said of what no camera showed, nor where no single thing is the cause."""
+    hidden = (reason.light and not signal_seen) or any(
+        name not in seen for name in reason.names[:1]
+    )
+    return () if hidden or not reason.sure else sentences(log, reason, paraphrases=paraphrases)
 
 
 def _signal(log: SceneLog, step: int, *, visible: bool) -> SignalLabel:
-    letter, away_m = str(log.facts["signal_state"][step]), float(log.facts["signal_m"][step])
-    if not letter or not np.isfinite(away_m):
+    shown, away_m = colour(str(log.facts["signal_state"][step])), log.facts["signal_m"][step]
+    if shown is Signal.NONE or not np.isfinite(away_m):
         return SignalLabel(Signal.NONE, None, visible=False)
-    return SignalLabel(_SIGNALS.get(letter.lower(), Signal.RED), max(away_m, 0.0), visible)
+    return SignalLabel(shown, max(float(away_m), 0.0), visible)
 
 
 def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:
@@ -81,16 +92,15 @@ def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:
     return LeadLabel(name, max(gap_m, 0.0), name in seen)
 
 
-def _relations(
-    log: SceneLog, step: int, reason: Reason, seen: Collection[str]
-) -> tuple[RelationLabel, ...]:
-    """Of the leader, and of those that the reason is about."""
+def _relations(log: SceneLog, step: int, seen: Collection[str]) -> tuple[RelationLabel, ...]:
+    """Of the leader, and of those that one may have to wait for."""
     found: dict[str, RelationLabel] = {}
     leader = str(log.facts["leader"][step])
     if leader:
         gap_m = float(log.facts["leader_gap_m"][step])
         found[leader] = _relation(log, step, leader, LaneRelation.EGO_LANE, gap_m, seen)
-    for name in reason.names:
+    waited_for = (one for one in candidates(log, step) if one.cause not in LEADERS)
+    for name in (name for one in waited_for for name in one.names):
         track = log.others.get(name)
         row = None if track is None else track.at(step)
         if track is not None and row is not None and name not in found:

@@ -11,24 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from drivevlm.data.dense import DENSE_FOLDER, dense_file
 from drivevlm_sim.can_bus import RATES_HZ, DrivenTrack, write_can_bus
 from drivevlm_sim.flat.rig import flat_rig
 from drivevlm_sim.keyframes import SceneHead
 from drivevlm_sim.labels_file import LABELS_FILE, write_labels
 from drivevlm_sim.made_once import WorldError
 from drivevlm_sim.make.film import HEAD, PAIR, SIDES, FilmHead, log_of
-from drivevlm_sim.make.keyframe_part import keyframes_of
+from drivevlm_sim.make.keyframe_part import dense_of, keyframes_of
 from drivevlm_sim.make.part_file import read_part
 from drivevlm_sim.make.places import Place, joined, placed
 from drivevlm_sim.make.plan import FilmJob, counted, traffic_jobs
 from drivevlm_sim.make.reasons import lines_of
-from drivevlm_sim.make.recipe import (
-    FIRST_SCENE,
-    FIRST_TWIN,
-    SYNTH_VERSION,
-    TWINS_VERSION,
-    WorldRecipe,
-)
+from drivevlm_sim.make.recipe import SYNTH_VERSION, TWINS_VERSION, WorldRecipe
 from drivevlm_sim.make.route import route_line_m
 from drivevlm_sim.make.stage import part_path
 from drivevlm_sim.make.traffic_part import rejected_in
@@ -150,7 +145,8 @@ class _Scenes:
 
     def film(self, writer: NuScenesWriter, job: FilmJob, members: Mapping[str, bytes]) -> None:
         """One part."""
-        self.scene(writer, f"scene-{FIRST_SCENE + job.number}", job, members)
+        (name,) = job.scenes
+        self.scene(writer, name, job, members)
 
     def further_files(self, writer: NuScenesWriter) -> None:
         """What lies beside the tables."""
@@ -170,8 +166,14 @@ class _Scenes:
         town, place = self._ground.towns[number], self._ground.places[log.town]
         title = f"Synthetic, {log.weather.value}, {log.town}: {log.family.replace('_', ' ')}"
         head = SceneHead(name, title, place.location, VEHICLE, DATE)
-        frames = keyframes_of(members, side, moved_m=place.offset_m, later_us=first_us)
+        frames = tuple(keyframes_of(members, side, moved_m=place.offset_m, later_us=first_us))
         writer.add_scene(head, self._rig, frames)
+        for frame, content in zip(frames, dense_of(members, side), strict=True):
+            if content is not None:
+                dense = writer.beside_tables(DENSE_FOLDER)
+                dense.mkdir(exist_ok=True)
+                sample = sample_token(self.version, name, frame.stamp_us)
+                dense_file(dense, sample).write_bytes(content)
         write_can_bus(self._root, name, driven_track(log, town, place, first_us), self.can_kinds)
         self._labels += lines_of(
             members,
@@ -196,7 +198,7 @@ class _Twins(_Scenes):
     def film(self, writer: NuScenesWriter, job: FilmJob, members: Mapping[str, bytes]) -> None:
         """Both scenes of a pair, and its line."""
         pair = json.loads(members[PAIR])
-        names = [f"scene-{FIRST_TWIN + 2 * job.number + side}" for side in range(2)]
+        names = job.scenes
         logs = [
             self.scene(writer, name, job, members, side)
             for name, side in zip(names, SIDES, strict=True)

@@ -15,9 +15,14 @@ from drivevlm_sim.keyframes import Annotation, Keyframe, Shot
 _TABLE = "keyframes.json"
 
 
-def members_of(keyframes: Sequence[Keyframe], prefix: str = "") -> dict[str, bytes]:
-    """A table and the sensor files."""
+def members_of(
+    keyframes: Sequence[Keyframe], prefix: str = "", dense: Sequence[bytes | None] = ()
+) -> dict[str, bytes]:
+    """A table, the sensor files, and of each keyframe that has it the truth per pixel."""
     members, rows = {}, []
+    for k, content in enumerate(dense):
+        if content is not None:
+            members[_dense_name(prefix, k)] = content
     for k, keyframe in enumerate(keyframes):
         shots = []
         for shot in keyframe.shots:
@@ -64,6 +69,16 @@ def keyframes_of(
             tuple(_annotation(values, moved_m) for values in row["annotations"]),
             None if cloud is None else np.frombuffer(cloud, dtype="<f4").reshape(-1, 5),
         )
+
+
+def dense_of(members: Mapping[str, bytes], prefix: str = "") -> tuple[bytes | None, ...]:
+    """The truth per pixel of a part's keyframes, as it was given to ``members_of``."""
+    count = len(json.loads(members[f"{prefix}{_TABLE}"]))
+    return tuple(members.get(_dense_name(prefix, k)) for k in range(count))
+
+
+def _dense_name(prefix: str, k: int) -> str:
+    return f"{prefix}{k:03d}/dense.npz"
 
 
 def _numbers(pose: Pose3) -> list[float]:

@@ -1,4 +1,4 @@
-"""A recipe becomes a data root: traffic, films, and both put together."""
+"""A recipe becomes a data root: traffic, what matters in it, films, and all put together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 from drivevlm_sim.made_once import RECIPE_FILE, WorldError, is_made, made_once, recipe_text
 from drivevlm_sim.make.assemble import assemble
-from drivevlm_sim.make.plan import FilmJob, films, shard_of, traffic_jobs
+from drivevlm_sim.make.plan import FilmJob, films, reason_jobs, shard_of, traffic_jobs
 from drivevlm_sim.make.recipe import WorldRecipe
 from drivevlm_sim.make.scene import film
 from drivevlm_sim.make.stage import Progress, Spent, do_stage, part_path
+from drivevlm_sim.make.tested import find_out
 from drivevlm_sim.make.traffic import watch
 from drivevlm_sim.make.traffic_part import offers_in
 from drivevlm_sim.render.gl import check_gl
@@ -29,12 +30,13 @@ class Making:
     Attributes:
         root: The data root; None where films of other shards are still to come.
         parts: The folder of the parts.
-        traffic, filming: What both stages took, here.
+        traffic, reasons, filming: What the stages took, here.
     """
 
     root: Path | None
     parts: Path
     traffic: Spent
+    reasons: Spent
     filming: Spent
 
 
@@ -71,7 +73,7 @@ def make_world(
     folder = parts_folder(out)
     facts = recipe.facts()
     if is_made(out, facts):
-        return Making(out, folder, Spent(0, 0.0), Spent(0, 0.0))
+        return Making(out, folder, *[Spent(0, 0.0)] * 3)
     shard_of((), shard)
     recipe.wish()
     _claim(folder, facts)
@@ -87,11 +89,13 @@ def make_world(
     mine = shard_of(planned.jobs, shard)
     if any(not part_path(folder, job.name).exists() for job in mine):
         check_gl()
+    doubts = reason_jobs(drives, planned.jobs, mine)
+    reasons = do_stage("reasons", find_out, doubts, folder, processes=crew, progress=progress)
     filming = do_stage("films", film, mine, folder, processes=crew, progress=progress)
     root = None
     if all(part_path(folder, job.name).exists() for job in planned.jobs):
         root = _put_together(out, recipe, planned.jobs, folder, planned.missing)
-    return Making(root, folder, traffic, filming)
+    return Making(root, folder, traffic, reasons, filming)
 
 
 def _put_together(

@@ -1,7 +1,8 @@
 """A recipe as independent jobs: first traffic in every town, then what to film of it.
 
 Traffic is cheap and films are dear, so every shard makes all traffic itself (or finds it made),
-draws the same films from it, and films its own share: shards need nothing of each other.
+draws the same films from it, tests what matters in the scenes among its share, and films that:
+shards need nothing of each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from dataclasses import dataclass
 from random import Random
 
 from drivevlm_sim.made_once import WorldError
-from drivevlm_sim.make.recipe import WorldRecipe
+from drivevlm_sim.make.recipe import (
+    FIRST_SCENE,
+    FIRST_TWIN,
+    SYNTH_VERSION,
+    TWINS_VERSION,
+    WorldRecipe,
+)
 from drivevlm_sim.scene_log import Weather
 from drivevlm_sim.twins.budget import Offer, draw
 from drivevlm_sim.twins.twin_pair import Family
@@ -92,8 +99,46 @@ class FilmJob:
         """Of its part."""
         return f"{'pair' if self.is_pair else 'scene'}-{self.number:04d}"
 
+    @property
+    def version(self) -> str:
+        """That its scenes belong to."""
+        return TWINS_VERSION if self.is_pair else SYNTH_VERSION
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that it becomes."""
+        if self.is_pair:
+            return tuple(f"scene-{FIRST_TWIN + 2 * self.number + side}" for side in range(2))
+        return (f"scene-{FIRST_SCENE + self.number}",)
+
     def __str__(self) -> str:
         return f"{self.name} ({self.candidates[0][1]})"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonJob:
+    """Test what matters to the egos of the drawn scenes of one traffic run.
+
+    Attributes:
+        recipe: Of the world.
+        town, run: As of the traffic job.
+        traffic: Name of its part.
+        scenes: All drawn ones of that part, so that the part is the same in every shard.
+    """
+
+    recipe: WorldRecipe
+    town: int
+    run: int
+    traffic: str
+    scenes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its part."""
+        return reason_part(self.traffic)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.recipe.town(self.town).name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +185,27 @@ def films(recipe: WorldRecipe, scenes: Sequence[SceneOffer], pairs: Sequence[Pai
             )
     # A town is made once for the films that follow each other in it.
     return Films(tuple(sorted(jobs, key=lambda job: (job.town, job.name))), tuple(missing))
+
+
+def reason_part(traffic: str) -> str:
+    """Name of the part that tells what matters in the scenes of a traffic part."""
+    return traffic.replace("traffic", "reasons", 1)
+
+
+def reason_jobs(
+    drives: Sequence[TrafficJob], all_films: Sequence[FilmJob], mine: Sequence[FilmJob]
+) -> tuple[ReasonJob, ...]:
+    """One for each traffic job that has scenes among these films."""
+    needed = {part for job in mine if not job.is_pair for part, _ in job.candidates}
+    drawn: dict[str, list[str]] = {}
+    for job in all_films:
+        for part, scene in () if job.is_pair else job.candidates:
+            drawn.setdefault(part, []).append(scene)
+    return tuple(
+        ReasonJob(drive.recipe, drive.town, drive.run, drive.name, tuple(sorted(drawn[drive.name])))
+        for drive in drives
+        if drive.name in needed
+    )
 
 
 def dealt(offers: Iterable[SceneOffer], count: int, seed: int) -> tuple[SceneOffer, ...]:

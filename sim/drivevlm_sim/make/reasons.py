@@ -10,9 +10,10 @@ from drivevlm_sim.keyframes import Keyframe
 from drivevlm_sim.labels.label import labels_of
 from drivevlm_sim.labels.say import KEPT_FOR_VALIDATION
 from drivevlm_sim.labels_file import label_line, label_values
+from drivevlm_sim.make.tested import Tested
 from drivevlm_sim.render.truth_pass import Sight
 from drivevlm_sim.scene_log import SceneLog
-from drivevlm_sim.town.town import Town
+from drivevlm_sim.town.town import Town, Turn
 
 REASONS = "reasons.json"
 SEEN_PIXELS = 6
@@ -28,6 +29,7 @@ def reasons_member(
     *,
     validation: bool,
     prefix: str = "",
+    tested: Tested | None = None,
 ) -> dict[str, bytes]:
     """The reasons of keyframes as a member of a part.
 
@@ -37,6 +39,7 @@ def reasons_member(
         frames: Step, keyframe and sight of each, the oldest first.
         validation: Whether the paraphrases are those that training never shows.
         prefix: Of the member's name.
+        tested: What was taken away to see whether it matters.
     """
     seen = [_seen(log, town, step, sight) for step, _, sight in frames]
     told = []
@@ -49,6 +52,7 @@ def reasons_member(
             seen=set().union(*(names for names, _ in recent)),
             signal_seen=any(light for _, light in recent),
             paraphrases=KEPT_FOR_VALIDATION if validation else words,
+            tested=(tested or {}).get(step),
         )
         told.append([frame.stamp_us, label_values(labels)])
     return {f"{prefix}{REASONS}": json.dumps(told).encode()}
@@ -84,9 +88,25 @@ def _seen(log: SceneLog, town: Town, step: int, sight: Sight) -> tuple[set[str],
         if max(int(counts[k + 1]) for counts in sight.pixels.values()) >= SEEN_PIXELS
     }
     plan, link = str(log.facts["signal"][step]), int(log.facts["signal_link"][step])
+    own = own_heads(town, plan, link) if plan else ()
+    pixels = max((max(sight.head_pixels(k).values()) for k in own), default=0)
+    return names, pixels >= SEEN_PIXELS
+
+
+def own_heads(town: Town, plan: str, link: int) -> tuple[int, ...]:
+    """Which of a town's signal heads rule a way across a junction.
+
+    One of them may show another place of the plan: it rules all turns of its kind together.
+    """
+    ways = (one for one in town.connectors.values() if (one.signal, one.link) == (plan, link))
+    way = next(ways, None)
+    if way is None:
+        return ()
+    across = (Turn.RIGHT if town.left_hand else Turn.LEFT, Turn.BACK)
+    approach = way.from_lane.rpartition("_")[0]
     heads = [
-        max(sight.head_pixels(k).values())
+        (k, (head.turn in across) == (way.turn in across))
         for k, head in enumerate(town.signal_heads)
-        if plan and (head.signal, head.link) == (plan, link)
+        if (head.signal, head.approach) == (plan, approach)
     ]
-    return names, max(heads, default=0) >= SEEN_PIXELS
+    return tuple(k for k, fits in heads if fits) or tuple(k for k, _ in heads)

@@ -13,11 +13,13 @@ from drivevlm_sim.scene_log import STEP_S, SceneLog
 from drivevlm_sim.town.make_town import make_town
 from drivevlm_sim.traffic.facts import Witness
 from drivevlm_sim.traffic.families import Family
-from drivevlm_sim.traffic.record import Recording
+from drivevlm_sim.traffic.record import DEPARTURES_S, Recording, simulate
+from drivevlm_sim.traffic.roads import Roads, read_roads
 from drivevlm_sim.traffic.scene import Scenes, Sky
+from drivevlm_sim.traffic.sumo import Simulation
 from drivevlm_sim.traffic.windows import at_random, for_training
 from drivevlm_sim.twins.pairs import find_pairs
-from drivevlm_sim.twins.story import tell
+from drivevlm_sim.twins.story import BUSY, tell
 
 SPARE = 3
 """Towns look for so many times their share, so that the draw over all towns has a choice."""
@@ -41,6 +43,14 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
         pairs = list(found.pairs)
         lost = [counts.rejects for counts in found.counts.values()]
     return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(lost)})
+
+
+def again(recipe: WorldRecipe, town: int, run: int) -> tuple[Simulation, Roads]:
+    """What a job watches, ready to make its first step; and the roads of its town."""
+    made = make_town(recipe.town(town))
+    roads = read_roads(made.net_xml, made.offset_m)
+    seed = recipe.traffic_seed(town, run)
+    return simulate(made, roads, seed=seed, seconds=DEPARTURES_S, demand=BUSY), roads
 
 
 def watched_s(recipe: WorldRecipe) -> float:
@@ -69,10 +79,15 @@ def windows(recipe: WorldRecipe, recording: Recording) -> tuple[list[SceneLog], 
             window.ego,
             first=window.first,
             steps=window.steps,
-            name=f"{recording.town}/{recording.seed}/{window.ego}-{window.first}",
+            name=f"{recording.town}/{recording.seed}/{window.ego}-{window.first}",  # see first_step
             family=window.family.value,
             sky=Sky(),
         )
         for window in choice.windows
     ]
     return logs, choice.rejected
+
+
+def first_step(scene: str) -> int:
+    """The step of its recording with which a scene of ``windows`` begins, by its name."""
+    return int(scene.rpartition("-")[2])
