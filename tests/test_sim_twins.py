@@ -11,9 +11,11 @@ import pytest
 
 from drivevlm_sim.scene_log_file import read_scene_log, scene_log_bytes, write_scene_log
 from drivevlm_sim.town.recipe import Kind, Rule, TownRecipe
+from drivevlm_sim.traffic.intervention import Intervention
+from drivevlm_sim.traffic.jaywalker import Jaywalker
 from drivevlm_sim.traffic.sumo import Snapshot, has_sumo
 from drivevlm_sim.twins.fork import HORIZON_STEPS, Outcome, Trial, forked, replayed
-from drivevlm_sim.twins.interventions import ForcedRed, Intervention, Jaywalker
+from drivevlm_sim.twins.interventions import ForcedRed
 from drivevlm_sim.twins.occasions import occasions
 from drivevlm_sim.twins.pairs import Found, chosen_trials, find_pairs
 from drivevlm_sim.twins.rules import breaches

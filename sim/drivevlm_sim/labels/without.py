@@ -15,6 +15,7 @@ from drivevlm.world.pose import Floats
 from drivevlm_sim.labels.suspects import Kind, Suspect
 from drivevlm_sim.scene_log import STEP_S
 from drivevlm_sim.traffic.child import ChildDiedError, in_child
+from drivevlm_sim.traffic.jaywalkers import Peopled
 from drivevlm_sim.traffic.roads import Roads
 from drivevlm_sim.traffic.signals import SignalPlan, same_movement
 from drivevlm_sim.traffic.sumo import Simulation
@@ -36,7 +37,7 @@ class Question:
 
 
 def moved_m(
-    simulation: Simulation, roads: Roads, questions: Sequence[Question]
+    simulation: Peopled, roads: Roads, questions: Sequence[Question]
 ) -> dict[Question, float]:
     """How far the ego's front bumper is moved within ``WITHIN_S`` at most, by question.
 
@@ -73,7 +74,7 @@ def _watched(question: Question) -> range:
     return range(question.step + 1, question.step + 1 + WATCHED_STEPS)
 
 
-def _way_without(simulation: Simulation, roads: Roads, question: Question) -> Floats | None:
+def _way_without(simulation: Peopled, roads: Roads, question: Question) -> Floats | None:
     """The ego's front bumper, (``WATCHED_STEPS``, 2), NaN where it is gone; None if impossible."""
 
     def drive() -> Floats | None:
@@ -94,15 +95,15 @@ def _way_without(simulation: Simulation, roads: Roads, question: Question) -> Fl
         return None
 
 
-def _take_away(
-    simulation: Simulation, roads: Roads, suspect: Suspect | None
-) -> Callable[[int], None]:
+def _take_away(simulation: Peopled, roads: Roads, suspect: Suspect | None) -> Callable[[int], None]:
     """Take a suspect away; what is returned keeps it away, and is called before every step.
 
     A light is taken away by green for the ego's own movement alone: a green junction would also
     take away the duty to yield.
     """
     if suspect is None:
+        return lambda elapsed: None
+    if simulation.people.take_away(simulation, suspect.name):
         return lambda elapsed: None
     if suspect.kind is not Kind.LIGHT:
         Removal(suspect.name, walks=suspect.kind is Kind.WALKER).act(simulation.api, 0, {})

@@ -13,20 +13,20 @@ from drivevlm_sim.scene_log import STEP_S, SceneLog
 from drivevlm_sim.town.make_town import make_town
 from drivevlm_sim.traffic.facts import Witness
 from drivevlm_sim.traffic.families import Family
+from drivevlm_sim.traffic.jaywalkers import Peopled
 from drivevlm_sim.traffic.record import DEPARTURES_S, Recording, simulate
 from drivevlm_sim.traffic.roads import Roads, read_roads
 from drivevlm_sim.traffic.scene import Scenes, Sky
-from drivevlm_sim.traffic.sumo import Simulation
 from drivevlm_sim.traffic.windows import at_random, for_training
 from drivevlm_sim.twins.pairs import find_pairs
 from drivevlm_sim.twins.story import BUSY, tell
 
-SPARE = 3
+SPARE = 2
 """Towns look for so many times their share, so that the draw over all towns has a choice."""
 LEAST_S, PER_FILM_S = 90.0, 15.0
 """Seconds of traffic that a run has at least, and for each scene or pair wanted of it."""
-TRIES_PER_PAIR = 3
-"""About so many tries give a pair; of each family no more are made than its share needs."""
+TRIES_PER_PAIR = 5
+"""At most so many tries are made for a pair of a family's share: some families are hard to get."""
 
 
 def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
@@ -38,14 +38,18 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
     pairs, lost = [], []
     if recipe.pairs:
         share = recipe.pairs * SPARE / (recipe.towns * recipe.runs * len(recipe.twin_families))
-        tries = math.ceil(share * TRIES_PER_PAIR)
-        found = find_pairs(story, families=recipe.twin_families, most_tries=tries)
+        found = find_pairs(
+            story,
+            families=recipe.twin_families,
+            most_tries=math.ceil(share * TRIES_PER_PAIR),
+            most_pairs=math.ceil(share),
+        )
         pairs = list(found.pairs)
         lost = [counts.rejects for counts in found.counts.values()]
     return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(lost)})
 
 
-def again(recipe: WorldRecipe, town: int, run: int) -> tuple[Simulation, Roads]:
+def again(recipe: WorldRecipe, town: int, run: int) -> tuple[Peopled, Roads]:
     """What a job watches, ready to make its first step; and the roads of its town."""
     made = make_town(recipe.town(town))
     roads = read_roads(made.net_xml, made.offset_m)

@@ -56,12 +56,14 @@ class Demand:
         walkers: That are there all the time.
         blockers_per_min: Vehicles that stop in their lane.
         parked: Share of the parking places that are taken.
+        jaywalkers: People who wait at kerbs to cross where there is no crossing.
     """
 
     vehicles_per_s: float = 0.4
     walkers: int = 120
     blockers_per_min: float = 4.0
     parked: float = 0.6
+    jaywalkers: int = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,7 @@ the future of the log; they choose what to show and are no input of a planner.
 
 Not offered, since SUMO's traffic does not show them by itself: red runners, construction, emergency
 vehicles, zipper merges, and nudging past a vehicle across the middle of the road (a car behind one
-on a single lane waits). Jaywalkers are found where somebody made them, as forked runs do; a run of
-its own has none.
+on a single lane waits).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from drivevlm.world.pose import Floats
 from drivevlm.world.sets import Signal
 from drivevlm_sim.scene_log import STEP_S, SceneLog
+from drivevlm_sim.traffic.jaywalker import JAYWALKER
 from drivevlm_sim.traffic.roads import Duty
 from drivevlm_sim.traffic.signals import colour
 
@@ -317,8 +317,6 @@ def _same(names: NDArray[np.str_], first: int, end: int) -> Iterator[tuple[int, 
 
 
 CYCLE = "bicycle"
-JAYWALKER = "jaywalker"
-"""What the names of those begin with who are made to cross where there is no crossing."""
 RULES: Mapping[Family, Callable[[_View], Iterator[tuple[int, bool]]]] = MappingProxyType(
     {
         Family.SIGNAL_STRAIGHT: _turns("straight"),

@@ -22,6 +22,7 @@ from drivevlm_sim.traffic.demand import (
     routes_xml,
 )
 from drivevlm_sim.traffic.drivers import body_of
+from drivevlm_sim.traffic.jaywalkers import Jaywalkers, Peopled
 from drivevlm_sim.traffic.roads import Roads, read_roads
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS, shown
 from drivevlm_sim.traffic.sumo import Simulation, Snapshot, Vehicles
@@ -107,10 +108,14 @@ class Recorder:
         return snapshot
 
 
-def simulate(town: Town, roads: Roads, *, seed: int, seconds: float, demand: Demand) -> Simulation:
+def simulate(town: Town, roads: Roads, *, seed: int, seconds: float, demand: Demand) -> Peopled:
     """The town's traffic, ready to make its first step; vehicles depart for ``seconds``."""
     routes = routes_xml(roads, seed=seed, seconds=seconds, demand=demand)
-    return Simulation(net_xml=town.net_xml, routes_xml=routes, offset_m=town.offset_m, seed=seed)
+    parked = parked_vehicles(town, seed=seed, share=demand.parked)
+    people = Jaywalkers(town, roads, parked, seed=seed, count=demand.jaywalkers)
+    return Peopled(
+        people, net_xml=town.net_xml, routes_xml=routes, offset_m=town.offset_m, seed=seed
+    )
 
 
 def run(town: Town, *, seed: int, seconds: float, demand: Demand | None = None) -> Recording:

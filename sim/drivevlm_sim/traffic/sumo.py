@@ -163,7 +163,7 @@ class Simulation:
         if self.api.isLoaded():
             raise RuntimeError("libsumo runs one simulation a process: close the other one first")
         self._offset_m = np.asarray(offset_m, dtype=np.float64)
-        self._steps = 0
+        self.steps_made = 0
         self._words: dict[str, str] = {}
         self._pid = os.getpid()
         self._folder = Path(tempfile.mkdtemp(prefix="drivevlm-sumo-"))
@@ -206,13 +206,13 @@ class Simulation:
     def advance(self) -> None:
         """Make one step without looking."""
         self.api.simulationStep()
-        self._steps += 1
+        self.steps_made += 1
 
     def snapshot(self) -> Snapshot:
         """What is there now."""
         lights = self.api.trafficlight
         return Snapshot(
-            step=self._steps,
+            step=self.steps_made,
             vehicles=self._vehicles(),
             persons=self._persons(),
             signals={

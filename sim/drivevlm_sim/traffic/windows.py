@@ -24,6 +24,8 @@ from drivevlm_sim.traffic.scene import Scenes, Sky
 KEYFRAME_STEPS = 5
 STANDING_SHARE = 0.2
 """At most this share of the training keyframes stand for the whole next 3 s."""
+LEAST_CARS, CARS_PER_WINDOW = 40, 4
+"""What cars live through takes long to find out: so many are looked at, drawn by the seed."""
 _FUTURE_STEPS = 30
 _LEAD_KEYFRAMES = (5, 9)  # from a window's start to its moment
 _STANDING_M = 0.2
@@ -63,12 +65,15 @@ class Choice:
     rejected: Mapping[str, int]
 
 
-def candidates(scenes: Scenes, *, steps: int, rng: Random) -> list[Window]:
-    """A window around every moment of every car, if the car is there for all of it."""
-    recording, found = scenes.recording, []
-    for ego, mover in sorted(recording.vehicles.items()):
-        if mover.track.body not in CARS or ego.startswith(BLOCKER) or len(mover.track) < steps:
-            continue
+def candidates(scenes: Scenes, *, steps: int, rng: Random, cars: int) -> list[Window]:
+    """A window around every moment of so many cars, if the car is there for all of it."""
+    found = []
+    there = [
+        (ego, mover)
+        for ego, mover in sorted(scenes.recording.vehicles.items())
+        if mover.track.body in CARS and not ego.startswith(BLOCKER) and len(mover.track) >= steps
+    ]
+    for ego, mover in rng.sample(there, min(cars, len(there))):
         begin = max(mover.track.first, round(FILL_S / STEP_S))
         end = mover.track.first + len(mover.track)
         for moment in moments(scenes.life(ego)):
@@ -90,7 +95,8 @@ def for_training(
 ) -> Choice:
     """Up to ``count`` windows, families in turn, decision points first."""
     rng = Random(f"training {seed}")
-    found = _wanted(candidates(scenes, steps=steps, rng=rng), families)
+    cars = max(LEAST_CARS, CARS_PER_WINDOW * count)
+    found = _wanted(candidates(scenes, steps=steps, rng=rng, cars=cars), families)
     rng.shuffle(found)
     found.sort(key=lambda window: not window.onset)
     return _taken(scenes, found, count=count, per_family=count, standing=STANDING_SHARE)
@@ -101,7 +107,8 @@ def at_random(
 ) -> Choice:
     """Up to ``per_family`` windows of each family, drawn at random."""
     rng = Random(f"at random {seed}")
-    found = _wanted(candidates(scenes, steps=steps, rng=rng), families)
+    cars = max(LEAST_CARS, CARS_PER_WINDOW * per_family * len(families or Family))
+    found = _wanted(candidates(scenes, steps=steps, rng=rng, cars=cars), families)
     rng.shuffle(found)
     return _taken(scenes, found, count=len(found), per_family=per_family, standing=1.0)
 

@@ -7,19 +7,16 @@ same change gives the same to the last bit, and takes as long as all of run A.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from drivevlm.world.pose import Floats
+from drivevlm_sim.traffic.child import ChildDiedError, in_child
+from drivevlm_sim.traffic.intervention import Intervention
 from drivevlm_sim.traffic.signals import SHOWN_EARLY_STEPS
 from drivevlm_sim.traffic.sumo import Simulation, Snapshot, Vehicles
-from drivevlm_sim.twins.interventions import Intervention
 from drivevlm_sim.twins.rules import OTHERS_DIFFER_M, OTHERS_WITHIN_M, SAME
 from drivevlm_sim.twins.story import Story, is_ego
 from drivevlm_sim.twins.twin_pair import AFTER_STEPS, Cause, Family
@@ -129,6 +126,8 @@ def _others_apart_m(
         return 0.0
     a, b = story.snapshots[t0].vehicles, made[t0 - trial.fork - 1].vehicles
     rows = {name: row for row, name in enumerate(b.names)}
+    if ego not in rows:  # it comes just now, which is judged later
+        return 0.0
     centre_m = b.front_xy_m[rows[ego]]
     worst_m = 0.0
     for row in np.flatnonzero(np.hypot(*(a.front_xy_m - centre_m).T) < OTHERS_WITHIN_M - 8.0):
@@ -140,35 +139,16 @@ def _others_apart_m(
 
 
 def _in_child(simulation: Simulation, story: Story, trial: Trial) -> Outcome:
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = os.fork()
-    if child == 0:
-        _tell(sender, simulation, story, trial)
-    sender.close()
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        answer = Outcome("the simulation crashed")
-    finally:
-        receiver.close()
-        os.waitpid(child, 0)
-    if isinstance(answer, str):
-        raise RuntimeError(f"a forked run failed: {trial.family.value} at {trial.fork}\n{answer}")
-    assert isinstance(answer, Outcome)
-    return answer
+    def run_b() -> Outcome:
+        try:
+            return carry_out(simulation, story, trial)
+        except simulation.api.TraCIException as error:
+            return Outcome(f"SUMO refuses: {error}")
 
-
-def _tell(sender: Connection, simulation: Simulation, story: Story, trial: Trial) -> None:
-    """The child's whole life: it never comes back."""
     try:
-        sender.send(carry_out(simulation, story, trial))
-    except simulation.api.TraCIException as error:
-        sender.send(Outcome(f"SUMO refuses: {error}"))
-    except BaseException:  # whatever it was, the parent is told  # noqa: BLE001
-        sender.send(traceback.format_exc())
-    finally:
-        sender.close()
-        os._exit(0)
+        return in_child(run_b)
+    except ChildDiedError:
+        return Outcome("the simulation crashed")
 
 
 class _Watch:

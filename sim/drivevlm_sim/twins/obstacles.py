@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
+from dataclasses import replace
 
 from drivevlm_sim.bodies import SIZES
-from drivevlm_sim.scene_log import STEP_S, Body
+from drivevlm_sim.scene_log import Body
 from drivevlm_sim.traffic.demand import BLOCKER
 from drivevlm_sim.traffic.drivers import DRIVERS
+from drivevlm_sim.traffic.jaywalker import JAYWALKER, Jaywalker, jaywalker, place_on
 from drivevlm_sim.twins.foresight import (
     is_free,
     may_fork,
-    place_on,
     stays,
     stopping_m,
     way_is_free,
 )
 from drivevlm_sim.twins.fork import Trial
-from drivevlm_sim.twins.interventions import NEAR_LANE_M, Jaywalker, Obstacle
+from drivevlm_sim.twins.interventions import Obstacle
 from drivevlm_sim.twins.occasion import EARLY_STEPS, Occasion
 from drivevlm_sim.twins.story import Spot
 from drivevlm_sim.twins.twin_pair import BEFORE_STEPS, Cause, CauseKind, Family
@@ -65,7 +64,6 @@ class JaywalkerCrosses(Occasion):
     """Somebody who waited at the kerb walks across the road before a car."""
 
     family = Family.JAYWALKER
-    STEP_OFF_M = 0.5  # from the road's edge to where the walker waits
 
     def look(self, spot: Spot) -> Iterable[Trial]:
         """One trial for a car and lane."""
@@ -97,27 +95,14 @@ class JaywalkerCrosses(Occasion):
 
     def _walker(self, spot: Spot, at_m: float, pace_mps: float) -> Jaywalker:
         """Who is near the ego's lane ``EARLY_STEPS`` after the fork."""
-        lanes = self.story.edge_lanes[spot.lane.edge]
-        ends_m = np.cumsum([lane.width_m for lane in lanes])
-        middles_m = {
-            lane.index: float(ends_m[k]) - lane.width_m / 2 for k, lane in enumerate(lanes)
-        }
-        own_m = middles_m[spot.lane.index]
-        kerb_m = own_m - lanes[0].width_m + self.STEP_OFF_M
-        drivable = self.story.roads.edges[spot.lane.edge]
-        to_lane = round(max(kerb_m - NEAR_LANE_M, 0.0) / pace_mps / STEP_S)
-        middle_m, along = place_on(spot.lane.centre_m, at_m)
-        side = -1.0 if self.story.town.left_hand else 1.0
-        return Jaywalker(
-            name=f"jaywalker-{spot.name}-{spot.step}",
-            edge=spot.lane.edge,
-            at_m=at_m,
-            lanes_m={
-                lane.index: middles_m[lane.index] - own_m for lane in lanes if lane.name in drivable
-            },
-            middle_m=middle_m,
-            across=side * np.array([-along[1], along[0]]),
-            kerb_m=kerb_m,
-            wait_steps=max(EARLY_STEPS - to_lane, 0),
+        lane = spot.lane
+        walker = jaywalker(
+            f"{JAYWALKER}-{spot.name}-{spot.step}",
+            lane,
+            at_m,
+            edge=self.story.edge_lanes[lane.edge],
+            drivable=self.story.roads.edges[lane.edge],
             pace_mps=pace_mps,
+            left_hand=self.story.town.left_hand,
         )
+        return replace(walker, wait_steps=max(EARLY_STEPS - walker.steps_to_lane, 0))

@@ -13,6 +13,7 @@ from drivevlm_sim.scene_log import STEP_S
 from drivevlm_sim.town.town import Town
 from drivevlm_sim.traffic.demand import BLOCKER, Demand
 from drivevlm_sim.traffic.drivers import ACTION_S, body_of
+from drivevlm_sim.traffic.jaywalkers import Peopled
 from drivevlm_sim.traffic.record import (
     DEPARTURES_S,
     Recorder,
@@ -88,7 +89,7 @@ class Story:
         """How many there are."""
         return len(self.snapshots)
 
-    def again(self) -> Simulation:
+    def again(self) -> Peopled:
         """The same traffic, ready to make its first step."""
         return simulate(
             self.town, self.roads, seed=self.seed, seconds=DEPARTURES_S, demand=self.demand
