@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +40,13 @@ def _score(words: list[str]) -> int:
     if not words or "=" in words[0]:
         raise SettingError("expected a plan file: drivevlm score plans.json data=...")
     path, overrides = Path(words[0]), words[1:]
-    given = {word.partition("=")[0] for word in overrides}
-    overrides = [*(word for key, word in SCORE_DEFAULTS.items() if key not in given), *overrides]
-    values, groups = composed(overrides)
+    values, groups = composed(_with(SCORE_DEFAULTS, overrides))
     print(verbs.score(path, values, groups, Console()))
     return 0
 
 
 def _stats(words: list[str]) -> int:
-    given = {word.partition("=")[0] for word in words}
-    defaults = [word for key, word in STATS_DEFAULTS.items() if key not in given]
-    values, groups = composed([*defaults, *words])
+    values, groups = composed(_with(STATS_DEFAULTS, words))
     print(verbs.stats(values, groups, Console()))
     return 0
 
@@ -124,11 +120,17 @@ def _sim_make(words: list[str]) -> int:
 
 def _sim_show(words: list[str]) -> int:
     scene, words = _taken("scene", words)
-    given = {word.partition("=")[0] for word in words}
-    defaults = [word for word in SHOW_DEFAULTS if word.partition("=")[0] not in given]
-    values, groups = composed([*defaults, *words])
+    values, groups = composed(_with(SYNTH_DEFAULTS, words))
     print(verbs.show_scene(values, groups, Console(), scene=scene or "0"))
     return 0
+
+
+def _sim_stats(words: list[str]) -> int:
+    return _stats(_with(SYNTH_DEFAULTS, words))
+
+
+def _sim_twins(words: list[str]) -> int:
+    return _twins(_with(TWINS_DEFAULTS, words))
 
 
 def _sim_check(words: list[str]) -> int:
@@ -179,20 +181,27 @@ def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
     return (found[-1] if found else None), rest
 
 
-SCORE_DEFAULTS = {
-    "protocol": "protocol=all",
-    "planner": "planner=[expert,stop,constant_velocity,ctrv,ego_mlp]",
-}
+def _with(defaults: Sequence[str], words: list[str]) -> list[str]:
+    """The words, and before them those defaults whose key is not among them."""
+    given = {word.partition("=")[0] for word in words}
+    return [*(word for word in defaults if word.partition("=")[0] not in given), *words]
+
+
+SCORE_DEFAULTS = (
+    "protocol=all",
+    "planner=[expert,stop,constant_velocity,ctrv,ego_mlp]",
+)
 """What ``score`` does unless told otherwise: every protocol, and the rows that belong beside."""
 
-STATS_DEFAULTS = {
-    "protocol": "protocol=[exact]",
-    "planner": "planner=[constant_velocity,ctrv,ctra,ego_mlp,blind_mlp,oracle_mlp,"
+STATS_DEFAULTS = (
+    "protocol=[exact]",
+    "planner=[constant_velocity,ctrv,ctra,ego_mlp,blind_mlp,oracle_mlp,"
     "blind_mlp_speed,oracle_mlp_speed]",
-}
+)
 
-SHOW_DEFAULTS = ("data=nuscenes", "data.version=v1.0-synth")
-"""What ``sim show`` reads unless told otherwise."""
+SYNTH_DEFAULTS = ("data=nuscenes", "data.version=v1.0-synth")
+TWINS_DEFAULTS = ("data=nuscenes", "data.version=v1.0-twins")
+"""What the verbs of worlds read unless told otherwise."""
 
 VERBS = {
     "eval": Verb(
@@ -214,7 +223,7 @@ VERBS = {
             "drivevlm score plans.json protocol=[exact,uniad,vad] planner=[expert,stop]",
         ),
         _score,
-        defaults=tuple(SCORE_DEFAULTS.values()),
+        defaults=SCORE_DEFAULTS,
     ),
     "stats": Verb(
         "what a recording holds: distributions, baselines by kind of clip, a contact sheet",
@@ -223,6 +232,7 @@ VERBS = {
             "drivevlm stats data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini",
         ),
         _stats,
+        defaults=STATS_DEFAULTS,
     ),
     "twins": Verb(
         "a look at twin pairs: both sides at decision time, the cause marked, both futures",
@@ -326,6 +336,18 @@ VERBS = {
             "out=FOLDER: of check.json; stats/ROOT where left out",
             "The exit code is 1 where a rule is broken.",
         ),
+    ),
+    "sim stats": Verb(
+        "stats of a made world's scenes",
+        ("drivevlm sim stats data.root=/data/val mlp.train_root=/data/train",),
+        _sim_stats,
+        defaults=(*SYNTH_DEFAULTS, *STATS_DEFAULTS),
+    ),
+    "sim twins": Verb(
+        "a look at a made world's twin pairs",
+        ("drivevlm sim twins data.root=/data/val out=/data/twins",),
+        _sim_twins,
+        defaults=TWINS_DEFAULTS,
     ),
     "sim show": Verb(
         "a scene as a film: its cameras, the road from above, the reasons in words",
