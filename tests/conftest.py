@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("drivevlm", deadline=None)  # how busy a machine is breaks no law
+settings.load_profile("drivevlm")
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 

@@ -91,7 +91,7 @@ def test_the_verbs_examples_work_on_generated_scenes(tmp_path, capsys, monkeypat
         if "/data/" in example:
             composed(words[1:])
             continue
-        more = ["data.world.keyframes=2"] if words[0] == "pack" else ["page.clips=0"]
+        more = ["data=flat", "data.world.keyframes=2"] if words[0] == "pack" else ["page.clips=0"]
         assert run([*words, *more], capsys)[0] == 0
     assert (tmp_path / "packed" / "demo" / "manifest.json").exists()
 

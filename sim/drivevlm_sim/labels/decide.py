@@ -28,6 +28,8 @@ PLANNED_S = 3.0
 """Across the path a decision is what a plan of this length shows; see ``world.kinematics``."""
 SLOWS_MPS = 0.5
 STANDS_MPS = 0.5
+ACROSS_M = 40.0
+"""A crossing so far behind a junction's line is one of that junction."""
 COMFORT_MPS2 = 2.0
 REACTS_S = 0.8
 SPARE_M = 12.0
@@ -63,14 +65,23 @@ class Candidate:
     Attributes:
         cause: Which it would be.
         away_m: How far it is from the front bumper.
+        wait_m: How far it is to where one waits for it.
         names: Tracks that it is about, the most important first.
         light: ``PLAN/LINK`` of the ego's own light, where it is that; else "".
     """
 
     cause: Cause
     away_m: float
+    wait_m: float
     names: tuple[str, ...] = ()
     light: str = ""
+
+    @classmethod
+    def at(
+        cls, cause: Cause, away_m: float, names: tuple[str, ...] = (), light: str = ""
+    ) -> Candidate:
+        """Something right before which one waits."""
+        return cls(cause, away_m, away_m, names, light)
 
     @property
     def things(self) -> tuple[str, ...]:
@@ -143,11 +154,11 @@ def decided(log: SceneLog, step: int, moved_m: Mapping[str, float] | None = None
     bends = known.word("junction_turn") in (Turn.LEFT.value, Turn.RIGHT.value)
     takes_it = turn_m < TURNS_WITHIN_M and not known.gains and not known.stands
     if bends and turn_m < known.reach_m and (known.slows or takes_it):
-        return reason(Candidate(Cause.TURN, turn_m), sure=True)
+        return reason(Candidate.at(Cause.TURN, turn_m), sure=True)
     if in_vain is not None and known.waits:
         return reason(in_vain, sure=False)
     if colour(known.word("signal_state")) is Signal.GREEN and known.signal_m < known.reach_m:
-        green = Candidate(Cause.GREEN_LIGHT, known.signal_m, light=known.light)
+        green = Candidate.at(Cause.GREEN_LIGHT, known.signal_m, light=known.light)
         return reason(green, sure=not known.waits)
     meta = MetaDecision(_LONGITUDINAL[Cause.FREE], lateral)
     return Reason(meta, Cause.FREE, None, sure=not known.waits)
@@ -157,7 +168,7 @@ def candidates(log: SceneLog, step: int) -> list[Candidate]:
     """What one may have to slow down for at a step, the nearest first."""
     known = _Known(log, step)
     found = [*_ahead(known), *_lights(known), *_on_foot(known), *_junction(known)]
-    return sorted((one for one in found if one.away_m < known.reach_m), key=lambda one: one.away_m)
+    return sorted((one for one in found if one.wait_m < known.reach_m), key=lambda one: one.wait_m)
 
 
 def _ahead(known: _Known) -> Iterator[Candidate]:
@@ -165,17 +176,17 @@ def _ahead(known: _Known) -> Iterator[Candidate]:
     blocker, leader = known.word("blocker"), known.word("leader")
     gap_m = known.number("leader_gap_m")
     if blocker:
-        yield Candidate(Cause.BLOCKED, known.number("blocked_m"), (blocker,))
+        yield Candidate.at(Cause.BLOCKED, known.number("blocked_m"), (blocker,))
     elif leader and gap_m < HEADWAY_S * known.speed_mps + NEAREST_M:
         stands = known.number("leader_speed_mps") < STANDS_MPS
-        yield Candidate(Cause.LEADER_STANDS if stands else Cause.LEADER, gap_m, (leader,))
+        yield Candidate.at(Cause.LEADER_STANDS if stands else Cause.LEADER, gap_m, (leader,))
 
 
 def _lights(known: _Known) -> Iterator[Candidate]:
     shown = colour(known.word("signal_state"))
     if shown in (Signal.RED, Signal.AMBER):
         cause = Cause.RED_LIGHT if shown is Signal.RED else Cause.AMBER_LIGHT
-        yield Candidate(cause, known.signal_m, light=known.light)
+        yield Candidate.at(cause, known.signal_m, light=known.light)
 
 
 def _on_foot(known: _Known) -> Iterator[Candidate]:
@@ -183,9 +194,12 @@ def _on_foot(known: _Known) -> Iterator[Candidate]:
     walker, walkers = known.word("walker"), known.word("walkers").split()
     others = tuple(name for name in walkers if name != walker)
     if walker:
-        yield Candidate(Cause.WALKER, known.number("walker_m"), (walker,))
+        yield Candidate.at(Cause.WALKER, known.number("walker_m"), (walker,))
     if others:
-        yield Candidate(Cause.WALKER, known.number("crossing_m"), others)
+        away_m, line_m = known.number("crossing_m"), known.number("junction_m")
+        # One does not stop inside a junction, but before it or where ways meet in it.
+        beyond = line_m < away_m < line_m + ACROSS_M
+        yield Candidate(Cause.WALKER, away_m, line_m if beyond else away_m, others)
 
 
 def _junction(known: _Known) -> Iterator[Candidate]:
@@ -193,9 +207,9 @@ def _junction(known: _Known) -> Iterator[Candidate]:
     foes = tuple(known.word("foes").split())
     if foes and colour(known.word("signal_state")) is not Signal.RED:
         # Inside a junction ways meet some metres on: who stands right ahead is nearer.
-        yield Candidate(Cause.FOE, known.number("junction_m") or NEAREST_M, foes)
+        yield Candidate.at(Cause.FOE, known.number("junction_m") or NEAREST_M, foes)
     elif known.word("junction_duty") in (Duty.STOP.value, Duty.ALL_WAY_STOP.value):
-        yield Candidate(Cause.STOP_LINE, known.number("stop_line_m"))
+        yield Candidate.at(Cause.STOP_LINE, known.number("stop_line_m"))
 
 
 def _lateral(log: SceneLog, step: int) -> Lateral:

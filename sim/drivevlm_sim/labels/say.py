@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from drivevlm_sim.labels.decide import Cause, Reason
+from drivevlm.world.sets import Lateral
+from drivevlm_sim.labels.decide import LEADERS, Cause, Reason
 from drivevlm_sim.scene_log import Body, SceneLog, Weather
 
 SETS = 20
@@ -21,6 +22,9 @@ _WEATHER = {
     Weather.RAIN: "in rain",
     Weather.NIGHT: "at night",
 }
+GONE_AROUND = frozenset({Cause.BLOCKED, *LEADERS})
+"""What one may change lanes for, instead of waiting behind it."""
+_ASIDE = (Lateral.CHANGE_LEFT, Lateral.CHANGE_RIGHT)
 _WHAT = {Body.SEDAN: "car", Body.SUV: "car"}
 
 
@@ -33,6 +37,8 @@ def sentences(log: SceneLog, reason: Reason, *, paraphrases: int) -> tuple[str, 
         raise ValueError(f"there are {SETS} sets of paraphrases, got {paraphrases}")
     phrases = _phrases()[reason.cause.value]
     seen, so = phrases["seen"], phrases["so"]
+    if reason.cause in GONE_AROUND and reason.meta.lateral in _ASIDE:
+        so = _phrases()[reason.meta.lateral.value]["so"]
     away = "" if reason.away_m is None else f"{max(reason.away_m, 0.0):.0f}"
     first = seen[paraphrases % len(seen)].format(away=away, what=_what(log, reason))
     return first, so[paraphrases // len(seen) % len(so)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from drivevlm_sim.labels.decide import candidates
+from drivevlm_sim.labels.decide import LEADERS, candidates
 from drivevlm_sim.scene_log import Body, SceneLog
 
 MOST_SUSPECTS = 4
@@ -30,11 +30,11 @@ class Suspect:
 
 def suspects(log: SceneLog, step: int) -> tuple[Suspect, ...]:
     """What may hold the ego at a step, the nearest first; the leader is always among them."""
-    found: dict[str, Suspect] = {}
-    for candidate in candidates(log, step):
-        for thing in candidate.things:
-            found.setdefault(thing, Suspect(_kind(log, thing), thing))
-    return tuple(found.values())[:MOST_SUSPECTS]
+    found = candidates(log, step)
+    things = list(dict.fromkeys(thing for one in found for thing in one.things))
+    ahead = [thing for one in found if one.cause in LEADERS for thing in one.things]
+    tested = list(dict.fromkeys([*ahead, *things]))[:MOST_SUSPECTS]
+    return tuple(Suspect(_kind(log, thing), thing) for thing in things if thing in tested)
 
 
 def _kind(log: SceneLog, thing: str) -> Kind:

@@ -72,7 +72,7 @@ class Studio:
             log,
             step,
             self.rig,
-            sweep=Sweep(ground_every=GROUND_EVERY),
+            sweep=Sweep(ground_every=GROUND_EVERY, side_px=400),
             like=None if like is None else like.sight,
         )
         stamp_us, ego = round(step * STEP_S * 1e6), town_from_ego(log, step)

@@ -8,9 +8,9 @@ import numpy as np
 
 from drivevlm.world.pose import Floats, Pose3
 from drivevlm_sim.render import night_light
-from drivevlm_sim.render.camera import Mask, View
+from drivevlm_sim.render.camera import Mask, View, sun_view
 from drivevlm_sim.render.cover import Cover
-from drivevlm_sim.render.gl import GLOW_PX
+from drivevlm_sim.render.gl import GLOW_PX, SHADOW_PX
 from drivevlm_sim.render.stage import Setting
 from drivevlm_sim.render.weather import Look
 from drivevlm_sim.scene_log import Body, SceneLog
@@ -54,7 +54,7 @@ class Alike:
         one, other: The moments, of one town.
         look: Of the weather.
         lamps_m: (L, 2) feet of the town's street lamps.
-        lit_m: Middle (2,) and half a side of the square in which things throw shadows.
+        lit_m: Middle (3,) and half a side of the square in which things throw shadows.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class Alike:
             self._shadows_m = _moved_m(one.setting, other.setting)
             self._glow = _glow_box_m(one, other, lamps_m, look.dark)
             self._sun_way, self._lit_m = look.sun_way(one.log.sun), lit_m
+            sun = sun_view(self._sun_way, *lit_m, SHADOW_PX)
+            self._rim_same = not _on_rim(self._shadows_m, sun).any()
 
     def shows_same(
         self, view: View, least_px: float, covers: tuple[Cover | None, Cover | None] = (None, None)
@@ -82,6 +84,8 @@ class Alike:
 
     def lit_same(self, view: View, *, shadow: bool) -> bool:
         """Whether the same shadows and the same light of lamps fall on it."""
+        if shadow and not self._rim_same:
+            return False
         if shadow and _sees_shadows(view, self._shadows_m, self._sun_way, self._lit_m).any():
             return False
         return self._glow is None or not view.sees_boxes(*self._glow).any()
@@ -106,6 +110,13 @@ def _moved_m(one: Setting, other: Setting) -> Floats:
     return np.array(apart, dtype=np.float64).reshape(-1, 4)
 
 
+def _on_rim(balls_m: Floats, sun: View) -> Mask:
+    """(K,) whether things lie on the rim of the shadow map: beyond the map its rim goes on."""
+    sides = sun.planes[:4]
+    off_m = np.abs(balls_m[:, :3] @ sides[:, :3].T + sides[:, 3])
+    return np.asarray((off_m < balls_m[:, 3:] + TOUCH_M).any(axis=1))
+
+
 def _sees_shadows(
     view: View, balls_m: Floats, sun_way: Floats, lit_m: tuple[Floats, float]
 ) -> Mask:
@@ -120,7 +131,7 @@ def _sees_shadows(
     ends = (balls_m[:, :3], ends_m)
     within = [at @ planes[:, :3].T + planes[:, 3] > -radii_m[:, None] for at in ends]
     middle_m, half_m = lit_m
-    off_m = [at[:, :2] - middle_m for at in ends]
+    off_m = [at[:, :2] - middle_m[:2] for at in ends]
     reach_m = half_m + radii_m[:, None]
     outside = (np.minimum(*off_m) > reach_m) | (np.maximum(*off_m) < -reach_m)
     return np.asarray((within[0] | within[1]).all(axis=1) & ~outside.any(axis=1))

@@ -125,7 +125,7 @@ class Renderer:
         one = Shot(log, step, sight.town_from_ego, sight.setting)
         two = Shot(other, step, its_sight.town_from_ego, its_sight.setting)
         look = LOOKS[log.weather]
-        lit_m = _shadow_middle_m(one.ego)[:2], SHADOW_HALF_M
+        lit_m = _shadow_middle_m(one.ego), SHADOW_HALF_M
         alike = Alike(one, two, look, self._lamps_m, lit_m)
         if not alike.comparable:
             return frozenset()

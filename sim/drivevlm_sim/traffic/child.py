@@ -30,7 +30,7 @@ def in_child(work: Callable[[], R]) -> R:
     sender.close()
     try:
         done, answer = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # it died before or amid its answer
         raise ChildDiedError from None
     finally:
         receiver.close()

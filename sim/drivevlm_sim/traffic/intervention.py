@@ -38,3 +38,4 @@ def put_standing(api: Any, name: str, kind: str, edge: str, index: int, front_m:
     api.vehicle.moveTo(name, f"{edge}_{index}", front_m)
     api.vehicle.setSpeedMode(name, 0)
     api.vehicle.setSpeed(name, 0)
+    api.vehicle.setLaneChangeMode(name, 0)  # even at a stand it would change to a better lane

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ GHOST_M = 0.6
 """Length and width of the vehicle that stands in for a walker."""
 NEAR_LANE_M = 2.0
 """How near to a lane's middle a walker is in drivers' way."""
+AHEAD_OF_LANE_M = 5.5
+"""From here on those who come towards the ego see who is about to cross their lane."""
 STEP_OFF_M = 0.5
 """From the road's edge to where a walker waits."""
 NEVER = 10**9
@@ -33,13 +35,47 @@ _CLEAR_M = (1.9, 4.0, 1.0)  # beside a vehicle's middle line, before it and behi
 _ROAD_M = 12.0  # a parked vehicle further away than this is on no walker's way
 
 
+@dataclass(frozen=True, slots=True)
+class Oncoming:
+    """A lane of those who come towards the ego.
+
+    Attributes:
+        edge, index: SUMO's.
+        at_m: The walker's place along it.
+        off_m: How far its middle is beyond that of the ego's lane.
+    """
+
+    edge: str
+    index: int
+    at_m: float
+    off_m: float
+
+    @property
+    def from_m(self) -> float:
+        """How far beyond the middle of the ego's lane a walker is whom its drivers see."""
+        return max(self.off_m - AHEAD_OF_LANE_M, -NEAR_LANE_M)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ghost:
+    """Stands in a lane while the walker is between two distances from the ego's lane's middle."""
+
+    name: str
+    edge: str
+    index: int
+    at_m: float
+    from_m: float
+    to_m: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Jaywalker(Intervention):
     """Somebody stands at the kerb, then walks across the road.
 
     SUMO's vehicles ignore pedestrians off crossings. So once the walker is near the ego's lane, a
     ghost, a short vehicle that no picture shows, stands for drivers to see in that lane and in
-    each lane that is still to be crossed; it goes when the walker has crossed the lane.
+    each lane that is still to be crossed; it goes when the walker has crossed the lane. Those who
+    come towards the ego see one when the walker is about to cross their lane.
 
     Attributes:
         name: The walker's.
@@ -51,6 +87,7 @@ class Jaywalker(Intervention):
         wait_steps: Before the first stride.
         pace_mps: Of the walker.
         until_m: Beyond the middle of the ego's lane, where the walk ends.
+        oncoming: Lanes of those who come towards the ego.
     """
 
     name: str
@@ -63,10 +100,7 @@ class Jaywalker(Intervention):
     wait_steps: int
     pace_mps: float
     until_m: float = math.inf
-
-    def ghost(self, index: int) -> str:
-        """Name of the vehicle that drivers see in a lane."""
-        return f"{self.name}{_GHOST}{index}"
+    oncoming: tuple[Oncoming, ...] = ()
 
     def off_m(self, elapsed: int) -> float:
         """How far beyond the middle of the ego's lane the walker is after that step."""
@@ -80,7 +114,11 @@ class Jaywalker(Intervention):
     @property
     def steps_to_lane(self) -> int:
         """From the first stride until the walker is in the way of the ego's lane."""
-        return round(max(self.kerb_m - NEAR_LANE_M, 0.0) / self.pace_mps / STEP_S)
+        return self.steps_to(-NEAR_LANE_M)
+
+    def steps_to(self, off_m: float) -> int:
+        """From the first stride until the walker is so far beyond the middle of the ego's lane."""
+        return round(max(self.kerb_m + off_m, 0.0) / self.pace_mps / STEP_S)
 
     def place_m(self, elapsed: int) -> Floats:
         """Where the walker is after that step: (2,), town axes."""
@@ -88,27 +126,41 @@ class Jaywalker(Intervention):
 
     def blocks(self, index: int, elapsed: int) -> bool:
         """Whether a ghost stands in a lane."""
-        lane_m, off_m = self.lanes_m[index], self.off_m(elapsed)
-        return min(lane_m, 0.0) - NEAR_LANE_M < off_m < lane_m + NEAR_LANE_M
+        ghost = self._ghost(index)
+        return ghost.from_m < self.off_m(elapsed) < ghost.to_m
 
     def act(self, api: Any, elapsed: int, signals: Mapping[str, str]) -> None:
         """Put ghosts into lanes and take them away."""
-        for index in self.lanes_m:
-            now = self.blocks(index, elapsed)
-            before = elapsed > 0 and self.blocks(index, elapsed - 1)
-            name = self.ghost(index)
+        off_m, before_m = self.off_m(elapsed), self.off_m(elapsed - 1)
+        for ghost in self._ghosts():
+            now = ghost.from_m < off_m < ghost.to_m
+            before = elapsed > 0 and ghost.from_m < before_m < ghost.to_m
             if now and not before:
-                api.vehicletype.copy("sedan_0", name)
-                api.vehicletype.setLength(name, GHOST_M)
-                api.vehicletype.setWidth(name, GHOST_M)
-                put_standing(api, name, name, self.edge, index, self.at_m + GHOST_M / 2)
+                api.vehicletype.copy("sedan_0", ghost.name)
+                api.vehicletype.setLength(ghost.name, GHOST_M)
+                api.vehicletype.setWidth(ghost.name, GHOST_M)
+                front_m = ghost.at_m + GHOST_M / 2
+                put_standing(api, ghost.name, ghost.name, ghost.edge, ghost.index, front_m)
             if before and not now:
-                _take_out(api, name)
+                _take_out(api, ghost.name)
 
     def leave(self, api: Any) -> None:
         """Take all ghosts out, as if nobody had come."""
-        for index in self.lanes_m:
-            _take_out(api, self.ghost(index))
+        for ghost in self._ghosts():
+            _take_out(api, ghost.name)
+
+    def _ghosts(self) -> Iterator[_Ghost]:
+        yield from (self._ghost(index) for index in self.lanes_m)
+        for lane in self.oncoming:
+            name = f"{self.name}{_GHOST}{lane.edge}_{lane.index}"
+            to_m = lane.off_m + NEAR_LANE_M
+            yield _Ghost(name, lane.edge, lane.index, lane.at_m, lane.from_m, to_m)
+
+    def _ghost(self, index: int) -> _Ghost:
+        """Of a lane of the ego's edge."""
+        lane_m, name = self.lanes_m[index], f"{self.name}{_GHOST}{index}"
+        from_m = min(lane_m, 0.0) - NEAR_LANE_M
+        return _Ghost(name, self.edge, index, self.at_m, from_m, lane_m + NEAR_LANE_M)
 
     def seen(self, snapshot: Snapshot, elapsed: int) -> Snapshot:
         """The walker, and no ghosts."""

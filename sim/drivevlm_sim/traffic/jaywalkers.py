@@ -7,16 +7,26 @@ no vehicle is near.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
+from shapely import LineString, Point
 
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.scene_log import STEP_S
 from drivevlm_sim.town.town import Town
 from drivevlm_sim.traffic.demand import Parked
-from drivevlm_sim.traffic.jaywalker import JAYWALKER, NEVER, Jaywalker, jaywalker, without_ghosts
+from drivevlm_sim.traffic.jaywalker import (
+    GHOST_M,
+    JAYWALKER,
+    NEVER,
+    Jaywalker,
+    Oncoming,
+    jaywalker,
+    without_ghosts,
+)
 from drivevlm_sim.traffic.roads import Lane, Roads
 from drivevlm_sim.traffic.sumo import Simulation, Snapshot
 
@@ -32,6 +42,7 @@ _FROM_START_M, _FROM_END_M = 25.0, 10.0
 _LOOKS = 3  # steps between two looks for traffic
 _ALONE_M = 25.0  # who comes or goes has no vehicle so near
 _FAR_M = 100.0  # so far one looks for traffic
+_PAST_M = 8.0  # who is so far beyond a place is no longer there
 _PLACES = 20  # how many are tried until one is free of parked vehicles
 
 
@@ -128,7 +139,12 @@ class Jaywalkers:
                 pace_mps=rng.uniform(1.2, 2.0),
                 left_hand=self._left_hand,
             )
-            walker = replace(walker, until_m=self._far_kerb_m(lane, walker))
+            back = self._back(lane)
+            walker = replace(
+                walker,
+                until_m=self._far_kerb_m(lane, back, walker),
+                oncoming=tuple(self._oncoming(back, walker)),
+            )
             on_way = (walker.parked_on(p.xy_m, SIZES[p.body].length_m) for p in self._parked)
             if not any(on_way) and _alone(simulation, walker, 0):
                 self._named += 1
@@ -136,29 +152,34 @@ class Jaywalkers:
                 return
         self._due.append(step + rng.randrange(*NEXT_STEPS))
 
-    def _far_kerb_m(self, lane: Lane, walker: Jaywalker) -> float:
-        """From the lane's middle to the far side of the road, with the lanes that come towards."""
+    def _back(self, lane: Lane) -> str:
+        """The edge that leads the other way; "" where there is none."""
         here, there = self._roads.begins_at[lane.edge], self._roads.ends_at[lane.edge]
-        back = [
-            edge
-            for edge in self._roads.edges
-            if (self._roads.begins_at[edge], self._roads.ends_at[edge]) == (there, here)
-        ]
+        for edge in self._roads.edges:
+            if (self._roads.begins_at[edge], self._roads.ends_at[edge]) == (there, here):
+                return edge
+        return ""
+
+    def _far_kerb_m(self, lane: Lane, back: str, walker: Jaywalker) -> float:
+        """From the lane's middle to the far side of the road, with the lanes that come towards."""
         own_m = max(walker.lanes_m.values()) + lane.width_m / 2
-        towards_m = sum(one.width_m for edge in back[:1] for one in self._edges[edge])
+        towards_m = sum(one.width_m for one in self._edges.get(back, ()))
         return own_m + (towards_m - 1.0 if back else 1.0)
+
+    def _oncoming(self, back: str, walker: Jaywalker) -> Iterator[Oncoming]:
+        """The lanes for vehicles that lead the other way."""
+        for name in self._roads.edges.get(back, ()):
+            lane = self._roads.lanes[name]
+            line = LineString(lane.centre_m)
+            along_m = line.project(Point(walker.middle_m))
+            off_m = np.asarray(line.interpolate(along_m).coords[0]) - walker.middle_m
+            at_m = min(along_m / line.length * lane.length_m, lane.length_m - GHOST_M)
+            yield Oncoming(back, lane.index, at_m, float(off_m @ walker.across))
 
     def _look(self, simulation: Peopled, person: _Pedestrian, elapsed: int) -> None:
         """Walk if a vehicle comes at the right distance and nobody else is in the way."""
         walker, vehicles = person.walker, simulation.raw().vehicles
-        near = np.hypot(*(vehicles.front_xy_m - walker.middle_m).T) < _FAR_M
-        coming = []
-        for row in np.flatnonzero(near):
-            away_m = simulation.api.vehicle.getDrivingDistance(
-                vehicles.names[row], person.lane.edge, walker.at_m, person.lane.index
-            )
-            if 0 < away_m < _FAR_M:  # SUMO tells of others, who do not come, by a negative number
-                coming.append((away_m, row))
+        coming = _coming(simulation, walker, walker.edge, person.lane.index, walker.at_m)
         if not coming:
             return
         away_m, row = min(coming)
@@ -166,15 +187,42 @@ class Jaywalkers:
         if not SLOWEST_MPS < speed_mps < FASTEST_MPS:
             return
         away_m -= walker.steps_to_lane * STEP_S * speed_mps
-        stops_m = 1.3 * speed_mps + speed_mps * speed_mps / 6 + person.spare_m
+        stops_m = _stops_m(speed_mps) + person.spare_m
         if not stops_m < away_m < stops_m + 8.0:
             return
+        stop = {first}
+        for lane in walker.oncoming:
+            later_s = walker.steps_to(lane.from_m) * STEP_S
+            for away_m, row in _coming(simulation, walker, lane.edge, lane.index, lane.at_m):
+                speed_mps = float(vehicles.speed_mps[row])
+                then_m = away_m - later_s * speed_mps
+                if -_PAST_M < then_m < _stops_m(speed_mps) + person.spare_m:
+                    return
+                stop.add(vehicles.names[row])
         walks = replace(walker, wait_steps=elapsed)
-        crossing = round((walker.until_m + walker.kerb_m) / walker.pace_mps / STEP_S)
+        crossing = walker.steps_to(walker.until_m)
         for later in range(0, crossing, 4):
-            if walks.touches(vehicles, elapsed + later, later * STEP_S) - {first}:
+            if walks.touches(vehicles, elapsed + later, later * STEP_S) - stop:
                 return
         person.walker = walks
+
+
+def _coming(
+    simulation: Peopled, walker: Jaywalker, edge: str, index: int, at_m: float
+) -> list[tuple[float, int]]:
+    """How far vehicles still are from a place on their routes near the walker, and their rows."""
+    vehicles = simulation.raw().vehicles
+    found = []
+    for row in np.flatnonzero(np.hypot(*(vehicles.front_xy_m - walker.middle_m).T) < _FAR_M):
+        away_m = simulation.api.vehicle.getDrivingDistance(vehicles.names[row], edge, at_m, index)
+        if 0 < away_m < _FAR_M:  # SUMO tells of others, who do not come, by a negative number
+            found.append((away_m, int(row)))
+    return found
+
+
+def _stops_m(speed_mps: float) -> float:
+    """In which a driver stops with ease."""
+    return 1.3 * speed_mps + speed_mps * speed_mps / 6
 
 
 def _is_over(walker: Jaywalker, elapsed: int) -> bool:
