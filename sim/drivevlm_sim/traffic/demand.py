@@ -22,7 +22,7 @@ from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.scene_log import Body
 from drivevlm_sim.town.town import Town
 from drivevlm_sim.traffic.drivers import DRIVERS, types_xml
-from drivevlm_sim.traffic.roads import Roads
+from drivevlm_sim.traffic.roads import Roads, edge_of
 
 FILL_S = 35.0
 """How long a town fills before anything is shown."""
@@ -114,7 +114,7 @@ def parked_vehicles(town: Town, *, seed: int, share: float) -> tuple[Parked, ...
 
 
 def _vehicles(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list[tuple[float, str]]:
-    inner = sorted(roads.edges)
+    inner, onward = sorted(roads.edges), _onward(roads)
     sources, goals = _gates(roads)
     trips = []
     for number in range(round(seconds * demand.vehicles_per_s)):
@@ -122,14 +122,17 @@ def _vehicles(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list
         start = rng.choice(inner if depart_s < FILL_S * 0.6 and rng.random() < 0.5 else sources)
         goal, body = rng.choice(goals), _drawn(rng, _SHARES)
         name, kind = f"v{number}", f"{body.value}_{rng.randrange(DRIVERS)}"
-        over = f' via="{rng.choice(inner)}"' if rng.random() < _DETOURS else ""
-        if start != goal and roads.begins_at[start] != roads.ends_at[goal]:
+        ways = [edge for edge in inner if edge in onward[start] and goal in onward[edge]]
+        over = f' via="{rng.choice(ways)}"' if ways and rng.random() < _DETOURS else ""
+        back = roads.begins_at[start] == roads.ends_at[goal]
+        if start != goal and not back and goal in onward[start]:
             trips.append((depart_s, _trip(name, kind, depart_s, start, goal) + over + "/>"))
     return trips
 
 
 def _blockers(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list[tuple[float, str]]:
     sources, goals = _gates(roads)
+    onward = _onward(roads)
     places = [
         lane
         for lane in (roads.lanes[names[0]] for _, names in sorted(roads.edges.items()))
@@ -143,8 +146,10 @@ def _blockers(roads: Roads, rng: Random, seconds: float, demand: Demand) -> list
         # Nobody gets past one on a single lane, so there it soon drives on.
         stays_s = rng.uniform(20, 45) if len(roads.edges[lane.edge]) > 1 else rng.uniform(10, 20)
         stop = f'<stop lane="{lane.name}" endPos="{at_m:.1f}" duration="{stays_s:.0f}"/>'
-        trip = _trip(f"{BLOCKER}_{number}", kind, depart_s, rng.choice(sources), rng.choice(goals))
-        trips.append((depart_s, f"{trip}>{stop}</trip>"))
+        start, goal = rng.choice(sources), rng.choice(goals)
+        trip = _trip(f"{BLOCKER}_{number}", kind, depart_s, start, goal)
+        if lane.edge in onward[start] and goal in onward[lane.edge]:
+            trips.append((depart_s, f"{trip}>{stop}</trip>"))
     return trips
 
 
@@ -183,6 +188,26 @@ def _gates(roads: Roads) -> tuple[list[str], list[str]]:
     sources = [edge for edge in edges if roads.begins_at[edge] in ends]
     goals = [edge for edge in edges if roads.ends_at[edge] in ends]
     return sources or edges, goals or edges
+
+
+def _onward(roads: Roads) -> dict[str, set[str]]:
+    """By edge, those that one can get to from it.
+
+    SUMO leaves whom it sends elsewhere at the end of a road for good.
+    """
+    next_to = {
+        edge: {edge_of(link.to_lane) for lane in lanes for link in roads.links.get(lane, ())}
+        for edge, lanes in roads.edges.items()
+    }
+    onward: dict[str, set[str]] = {}
+    for edge, seen in next_to.items():
+        found, due = set(seen), sorted(seen)
+        while due:
+            more = next_to.get(due.pop(), set()) - found
+            found |= more
+            due.extend(more)
+        onward[edge] = found
+    return onward
 
 
 def _middle(roads: Roads, edge: str) -> tuple[float, float]:
