@@ -18,7 +18,7 @@ from drivevlm_sim.traffic.signals import colour
 
 # H, W: of a picture.
 DEPTH_BITS = 8
-"""Depths are told to so many binary digits, half a percent or better; so they pack well."""
+"""Depths are told to so many binary digits, from 1 m on to half a percent; so they pack well."""
 _FARTHEST_CM = 65_535
 
 
