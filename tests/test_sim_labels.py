@@ -85,6 +85,26 @@ def test_behind_a_leader_that_waits_at_a_red_light_the_leader_is_the_cause():
     assert decided(log(end_mps=0.0, **first), 0).cause is Cause.RED_LIGHT
 
 
+def test_who_brakes_for_a_slow_leader_far_ahead_does_not_stop_for_the_line_behind_it():
+    far = {**FOLLOWED, "leader_gap_m": 30.0, "junction_duty": "stop", "stop_line_m": 36.0}
+    assert decided(log(end_mps=6.0, **far), 0).cause is Cause.LEADER
+    assert decided(log(end_mps=8.0, **far), 0).cause is Cause.FREE
+
+
+def test_who_changes_lanes_behind_a_leader_does_not_say_that_it_waits():
+    made = log(end_mps=4.0, **FOLLOWED, lane_change="left")
+    told = sentences(made, decided(made, 0), paraphrases=0)
+    assert told == ("A truck drives 12 m ahead of me.", "I move over to the left lane.")
+
+
+def test_a_walker_on_the_far_crossing_is_waited_for_at_the_line():
+    far = {"walkers": "anna", "crossing_m": 24.0, "junction_m": 2.0, "junction_turn": "left"}
+    waiting = log(end_mps=0.0, **far)
+    waiting = replace(waiting, ego=replace(waiting.ego, speed_mps=np.zeros(STEPS)))
+    reason = decided(waiting, 0)
+    assert (reason.cause, reason.names, reason.away_m) == (Cause.WALKER, ("anna",), 24.0)
+
+
 def test_what_the_ego_does_not_act_on_is_no_cause():
     """It drives on through amber, too near to stop; and past a red light far away."""
     assert decided(log(signal_state="y", signal_m=3.0), 0).cause is Cause.FREE

@@ -32,7 +32,7 @@ ACROSS_M = 40.0
 """A crossing so far behind a junction's line is one of that junction."""
 COMFORT_MPS2 = 2.0
 REACTS_S = 0.8
-SPARE_M = 12.0
+SPARE_M = 16.0
 """Causes matter up to the distance of a gentle stop, and this much more."""
 HEADWAY_S, NEAREST_M = 2.0, 6.0
 """A leader is followed when it is nearer than this."""
@@ -177,7 +177,7 @@ def _ahead(known: _Known) -> Iterator[Candidate]:
     gap_m = known.number("leader_gap_m")
     if blocker:
         yield Candidate.at(Cause.BLOCKED, known.number("blocked_m"), (blocker,))
-    elif leader and gap_m < HEADWAY_S * known.speed_mps + NEAREST_M:
+    elif leader and (known.follows(gap_m) or known.brakes_for(gap_m)):
         stands = known.number("leader_speed_mps") < STANDS_MPS
         yield Candidate.at(Cause.LEADER_STANDS if stands else Cause.LEADER, gap_m, (leader,))
 
@@ -243,8 +243,21 @@ class _Known:
     @property
     def reach_m(self) -> float:
         """Up to where causes matter at this speed."""
-        braking_m = self.speed_mps**2 / (2 * COMFORT_MPS2) + REACTS_S * self.speed_mps
-        return braking_m + SPARE_M
+        return self.stop_m + REACTS_S * self.speed_mps + SPARE_M
+
+    @property
+    def stop_m(self) -> float:
+        """To come to a stand."""
+        return self.speed_mps**2 / (2 * COMFORT_MPS2)
+
+    def follows(self, gap_m: float) -> bool:
+        """Whether one so near ahead sets the pace."""
+        return gap_m < HEADWAY_S * self.speed_mps + NEAREST_M
+
+    def brakes_for(self, gap_m: float) -> bool:
+        """Whether the ego waits, and it takes about so far to come down to the leader's speed."""
+        left_m = self.number("leader_speed_mps") ** 2 / (2 * COMFORT_MPS2)
+        return self.waits and gap_m < self.reach_m - left_m
 
     @property
     def signal_m(self) -> float:
