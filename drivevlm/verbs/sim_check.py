@@ -12,7 +12,7 @@ from rich.table import Table
 from drivevlm.record.run_folder import write_atomically
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.score import folder
-from drivevlm_sim.check.check_world import Checked, check_world
+from drivevlm_sim.check.check_world import Facts, check_world
 from drivevlm_sim.check.findings import Finding
 
 
@@ -37,17 +37,17 @@ def check(
         checked = check_world(root, beside=beside, apart=apart, progress=progress)
     path = folder(out) / "check.json"
     write_atomically(path, json.dumps(checked.values(), indent=1) + "\n")
-    console.print(_rules(checked))
-    console.print(_facts(checked))
+    for version, findings in checked.findings.items():
+        console.print(_rules(version or "all versions", findings))
+    for version, facts in checked.facts.items():
+        console.print(_facts(version, facts))
     return path, checked.holds
 
 
-def _rules(checked: Checked) -> Table:
-    table = Table("version", "rule", "what is measured", "bound", "worst", "where", "violations")
-    for version, findings in checked.findings.items():
-        for finding in findings:
-            style = "" if finding.holds else "bold red"
-            table.add_row(version or "all", *_cells(finding), style=style)
+def _rules(version: str, findings: Sequence[Finding]) -> Table:
+    table = Table("what is measured", "bound", "worst", "where", "broken", title=version)
+    for finding in findings:
+        table.add_row(*_cells(finding), style="" if finding.holds else "bold red")
     return table
 
 
@@ -57,8 +57,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     asked = "" if rule.share == 1 else f" in {100 * rule.share:g} %"
     unjudged = f" ({finding.unjudged} not told)" if finding.unjudged else ""
     return (
-        rule.name,
-        rule.asks,
+        f"{rule.name}: {rule.asks}",
         f"{bound} {rule.unit}".rstrip() + asked,
         "-" if worst is None else f"{worst[1]:.4g}",
         "-" if worst is None else worst[0],
@@ -66,12 +65,11 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     )
 
 
-def _facts(checked: Checked) -> Table:
-    table = Table("version", "of the ego, between keyframes", "figures")
-    for version, facts in checked.facts.items():
-        for name, figures in facts.items():
-            told = ", ".join(f"{key}: {_told(value)}" for key, value in figures.items())
-            table.add_row(version, name, told)
+def _facts(version: str, facts: Facts) -> Table:
+    table = Table("of the ego, between keyframes", "figures", title=version)
+    for name, figures in facts.items():
+        told = ", ".join(f"{key}: {_told(value)}" for key, value in figures.items())
+        table.add_row(name, told)
     return table
 
 

@@ -22,6 +22,8 @@ from drivevlm_sim.labels.suspects import Kind, Suspect
 from drivevlm_sim.scene_log import SceneLog, Track
 from drivevlm_sim.traffic.signals import colour
 
+TOLD_M = 80.0
+"""Of whose middle is farther from the ego's rear axle nothing is told, not even a box."""
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
 
@@ -59,6 +61,7 @@ def labels_of(
                 signal_seen if suspect.kind is Kind.LIGHT else suspect.name in seen,
             )
             for suspect, moved_m in tested.items()
+            if suspect.kind is Kind.LIGHT or is_told(log, step, suspect.name)
         ),
         relations=_relations(log, step, seen),
         summary=summary(log, step),
@@ -85,9 +88,18 @@ def _signal(log: SceneLog, step: int, *, visible: bool) -> SignalLabel:
     return SignalLabel(shown, max(float(away_m), 0.0), visible)
 
 
+def is_told(log: SceneLog, step: int, name: str) -> bool:
+    """Whether a road user is so near that it is told of."""
+    track = log.others.get(name)
+    row = None if track is None else track.at(step)
+    if track is None or row is None:
+        return False
+    return bool(np.hypot(*(track.xy_m[row] - log.rear_axle_m[step])) <= TOLD_M)
+
+
 def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:
     name, gap_m = str(log.facts["leader"][step]), float(log.facts["leader_gap_m"][step])
-    if not name or not np.isfinite(gap_m):
+    if not np.isfinite(gap_m) or not is_told(log, step, name):
         return None
     return LeadLabel(name, max(gap_m, 0.0), name in seen)
 
@@ -96,14 +108,16 @@ def _relations(log: SceneLog, step: int, seen: Collection[str]) -> tuple[Relatio
     """Of the leader, and of those that one may have to wait for."""
     found: dict[str, RelationLabel] = {}
     leader = str(log.facts["leader"][step])
-    if leader:
+    if is_told(log, step, leader):
         gap_m = float(log.facts["leader_gap_m"][step])
         found[leader] = _relation(log, step, leader, LaneRelation.EGO_LANE, gap_m, seen)
     waited_for = (one for one in candidates(log, step) if one.cause not in LEADERS)
     for name in (name for one in waited_for for name in one.names):
         track = log.others.get(name)
         row = None if track is None else track.at(step)
-        if track is not None and row is not None and name not in found:
+        if track is None or row is None or name in found:
+            continue
+        if is_told(log, step, name):
             gap_m = _ahead_m(log, step, track, row)
             found[name] = _relation(log, step, name, LaneRelation.CROSSING, gap_m, seen)
     return tuple(found.values())

@@ -13,6 +13,7 @@ from drivevlm.data.dense import dense_bytes
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.flat.rig import flat_rig
 from drivevlm_sim.keyframes import Annotation, Keyframe, Rig, Shot
+from drivevlm_sim.labels.label import TOLD_M
 from drivevlm_sim.make.dense import dense_views
 from drivevlm_sim.make.film import LOG
 from drivevlm_sim.make.keyframe_part import members_of
@@ -32,8 +33,6 @@ from drivevlm_sim.town.make_town import make_town
 from drivevlm_sim.town.recipe import TownRecipe
 from drivevlm_sim.town.town import Town
 
-ANNOTATED_M = 80.0
-"""Road users farther from the ego than this have no box."""
 STANDS_MPS = 0.2
 GROUND_EVERY = 6
 """Points of road and houses are many and alike: so many-th columns of a sweep keep them."""
@@ -81,7 +80,7 @@ class Studio:
         boxes = (
             _annotation(actor, log, step, sight.visibility[actor.name], points[actor.name])
             for actor in sight.actors
-            if np.hypot(*(actor.centre_m - ego.translation_m)[:2]) <= ANNOTATED_M
+            if np.hypot(*(actor.centre_m - ego.translation_m)[:2]) <= TOLD_M
         )
         annotations = tuple(replace(box, lidar_points=None) if pictured else box for box in boxes)
         shots = tuple(
