@@ -9,7 +9,8 @@ from typing import Any
 from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from drivevlm.model.config import Budget, Pooling, ProjectorConfig
+from drivevlm.model.config import Budget, ModelError, Pooling, ProjectorConfig
+from drivevlm.model.faults import one_line
 from drivevlm.model.lite import EfficientNetLite0Config
 
 AutoConfig.register(EfficientNetLite0Config.model_type, EfficientNetLite0Config, exist_ok=True)
@@ -67,7 +68,15 @@ def _part(value: Any, kind: str) -> PretrainedConfig:
     if isinstance(value, PretrainedConfig):
         return value
     values = dict(value or {})
-    made: PretrainedConfig = CONFIG_MAPPING[values.get("model_type", kind)](**values)
+    return of_kind(values.get("model_type", kind), values)
+
+
+def of_kind(kind: str, values: Mapping[str, Any]) -> PretrainedConfig:
+    """A config of transformers. Raises ModelError where it has none of this ``model_type``."""
+    if kind not in CONFIG_MAPPING:
+        raise ModelError(f"transformers knows no model_type {kind!r}")
+    with one_line(f"{kind} of these settings"):
+        made: PretrainedConfig = CONFIG_MAPPING[kind](**values)
     return made
 
 

@@ -107,12 +107,13 @@ def is_backbone(config: PretrainedConfig) -> bool:
 
 def map_channels(config: Any, strides: Sequence[int]) -> list[int]:
     """Channels of the map of each stride. Raises ModelError where there is no such map."""
-    if isinstance(config, EfficientNetLite0Config):
-        offered = CHANNELS
-    elif hasattr(config, "depths"):  # in stages, each half as fine as the one before
-        offered = {stride: config.hidden_sizes[i] for stride, i in _stages(config).items()}
-    else:
-        offered = {_patch_px(config): config.hidden_size}
+    try:
+        offered = _offered(config)
+    except AttributeError as error:
+        raise ModelError(
+            f"encoder {config.model_type} cannot be read: expected a patch_size with "
+            f"a hidden_size, or with depths and hidden_sizes; {error}"
+        ) from error
     missing = [stride for stride in strides if stride not in offered]
     if missing:
         raise ModelError(
@@ -120,6 +121,15 @@ def map_channels(config: Any, strides: Sequence[int]) -> list[int]:
             f"it offers {', '.join(map(str, offered))}"
         )
     return [offered[stride] for stride in strides]
+
+
+def _offered(config: Any) -> dict[int, int]:
+    """Channels of the map of each stride."""
+    if isinstance(config, EfficientNetLite0Config):
+        return CHANNELS
+    if hasattr(config, "depths"):  # in stages, each half as fine as the one before
+        return {stride: config.hidden_sizes[i] for stride, i in _stages(config).items()}
+    return {_patch_px(config): config.hidden_size}
 
 
 def read_maps(config: Any, strides: Sequence[int]) -> None:

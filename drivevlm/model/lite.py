@@ -116,7 +116,7 @@ class EfficientNetLite0(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, _SameConv):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         else:
             super()._init_weights(module)  # type: ignore[no-untyped-call]
 

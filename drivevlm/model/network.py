@@ -146,7 +146,8 @@ class DriveVLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-cal
     def generate(self, inputs: Tensor | None = None, *places: Any, **options: Any) -> Any:
         """As transformers generates; images are given as to ``forward``.
 
-        They are embedded once, before the prompts are multiplied for beams or samples.
+        They are embedded once, before the prompts are multiplied for beams or samples. The image
+        token, which would keep a place for nothing, is never written.
         """
         names = ("pixel_values", "features", "rays", "ages_s", "grids")
         images = {name: options.pop(name, None) for name in names}
@@ -154,6 +155,8 @@ class DriveVLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-cal
         seen = images["pixel_values"] is not None or images["features"] is not None
         if seen and input_ids is not None and options.get("inputs_embeds") is None:
             options["inputs_embeds"] = self._embedded(input_ids, **images)
+        unwanted = options.pop("suppress_tokens", None) or ()
+        options["suppress_tokens"] = [self.config.image_token_id, *unwanted]
         writer: Any = super()
         return writer.generate(input_ids, *places, **options)
 

@@ -59,6 +59,8 @@ class DriveVLMProcessor(ProcessorMixin):
     ) -> BatchFeature:
         """Inputs of ``DriveVLM`` for a batch of prompts.
 
+        Prompts are padded on the left, so that replies follow all of them.
+
         Args:
             text: Prompts with one ``IMAGE_TOKEN`` per image.
             images: (H, W, 3) uint8 of each prompt.
@@ -69,13 +71,14 @@ class DriveVLMProcessor(ProcessorMixin):
 
         Raises ModelError where images and places do not match.
         """
+        if isinstance(text, str):
+            raise ModelError("text must be a list of prompts, got one str")
         rows = images or [[] for _ in text]
         ages = ages_s or [[0.0] * len(row) for row in rows]
         grids = self._grids(text, rows, ages, labels)
         words = [self._with_places(t, g) for t, g in zip(text, grids, strict=True)]
-        inputs = BatchFeature(
-            dict(self.tokenizer(words, **({"padding": True, "return_tensors": "pt"} | options)))
-        )
+        usual = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+        inputs = BatchFeature(dict(self.tokenizer(words, **(usual | options))))
         flat = list(chain.from_iterable(rows))
         if flat:
             inputs["pixel_values"] = [_pixels(image) for image in flat]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from safetensors import SafetensorError
 
 from drivevlm.model.architecture import DriveVLMConfig
 from drivevlm.model.config import ModelError
+from drivevlm.model.faults import one_line
 from drivevlm.model.lite import EfficientNetLite0, EfficientNetLite0Config
 from drivevlm.model.network import DriveVLM
 from drivevlm.model.processor import DriveVLMProcessor
@@ -35,7 +35,7 @@ def load_model(folder: Path, **options: Any) -> tuple[DriveVLM, DriveVLMProcesso
     """
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model: expected config.json")
-    try:
+    with one_line(f"{folder} does not load"):
         config = _hf.AutoConfig.from_pretrained(folder, local_files_only=True)
         if not isinstance(config, DriveVLMConfig):
             raise ModelError(f"{folder} holds a {config.model_type!r} model, expected 'drivevlm'")
@@ -44,16 +44,14 @@ def load_model(folder: Path, **options: Any) -> tuple[DriveVLM, DriveVLMProcesso
             folder,
             config=config,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told below
             local_files_only=True,
             output_loading_info=True,
             **options,
         )
         processor = _hf.AutoProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        line = " ".join(str(error).split())
-        raise ModelError(f"{folder} does not load: {line[:300]}") from error
-    for fault in ("missing", "unexpected"):
-        keys = sorted(report[f"{fault}_keys"])
+    for fault in ("missing", "unexpected", "mismatched"):
+        keys = sorted(k if isinstance(k, str) else k[0] for k in report[f"{fault}_keys"])
         if keys:
             raise ModelError(
                 f"{folder} has other weights than its config asks for: {len(keys)} {fault} "
