@@ -5,17 +5,22 @@ BIN    := $(VENV)/bin
 # Every extra but [ros], which needs a sourced ROS 2.
 EXTRAS := dev,train,sim
 
-.PHONY: demo test test-all lint bench clean help
+.PHONY: demo demo-world test test-all lint bench clean help
 
 help:
-	@echo "make demo      install, plan the generated scenes, print a table, write a page"
+	@echo "make demo      install, plan the bundled scenes, print a table, write a page"
 	@echo "make test      install, lint, types, floors, tests (minutes)"
 	@echo "make test-all  the same with everything slow"
 	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make demo-world  make the worlds inside the wheel anew (minutes)"
 	@echo "make bench     speed, as ratios taken in one run"
 
 demo: $(VENV)/.run-ready
 	$(BIN)/drivevlm eval
+
+demo-world: $(VENV)/.test-ready
+	$(BIN)/drivevlm sim make world=demo out=build/demo
+	$(BIN)/python -m drivevlm_sim.bundle build/demo
 
 test: lint
 	$(BIN)/pytest -m "not slow and not gpu and not ros"
