@@ -101,7 +101,8 @@ def test_a_walker_on_the_far_crossing_is_waited_for_at_the_line():
     far = {"walkers": "anna", "crossing_m": 24.0, "junction_m": 2.0, "junction_turn": "left"}
     waiting = log(end_mps=0.0, **far)
     waiting = replace(waiting, ego=replace(waiting.ego, speed_mps=np.zeros(STEPS)))
-    reason = decided(waiting, 0)
+    assert decided(waiting, 0).cause is not Cause.WALKER  # only a test can tell
+    reason = decided(waiting, 0, {"anna": 2.0})
     assert (reason.cause, reason.names, reason.away_m) == (Cause.WALKER, ("anna",), 24.0)
 
 

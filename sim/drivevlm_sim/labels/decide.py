@@ -84,6 +84,11 @@ class Candidate:
         return cls(cause, away_m, away_m, names, light)
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether only a test tells if one waits for it: one waits long before it."""
+        return self.wait_m < self.away_m
+
+    @property
     def things(self) -> tuple[str, ...]:
         """What could be taken away; nothing of a line on the road."""
         return (self.light,) if self.light else self.names
@@ -146,6 +151,8 @@ def decided(log: SceneLog, step: int, moved_m: Mapping[str, float] | None = None
     in_vain = None
     for candidate in candidates(log, step):
         tests = [moved_m[thing] for thing in candidate.things if thing in moved_m]
+        if candidate.is_doubtful and not tests:
+            continue
         if tests and max(tests) <= CRITICAL_M:
             in_vain = in_vain or candidate
         elif candidate.cause in LEADERS or known.waits or (tests and not known.gains):

@@ -16,7 +16,7 @@ from drivevlm.world.scene_labels import (
 )
 from drivevlm.world.sets import Command, LaneRelation, Provenance, Signal
 from drivevlm_sim.bodies import SIZES
-from drivevlm_sim.labels.decide import LEADERS, Reason, candidates, decided
+from drivevlm_sim.labels.decide import LEADERS, Cause, Reason, candidates, decided
 from drivevlm_sim.labels.say import sentences, summary
 from drivevlm_sim.labels.suspects import Kind, Suspect
 from drivevlm_sim.scene_log import SceneLog, Track
@@ -111,14 +111,14 @@ def _relations(log: SceneLog, step: int, seen: Collection[str]) -> tuple[Relatio
     if is_told(log, step, leader):
         gap_m = float(log.facts["leader_gap_m"][step])
         found[leader] = _relation(log, step, leader, LaneRelation.EGO_LANE, gap_m, seen)
-    waited_for = (one for one in candidates(log, step) if one.cause not in LEADERS)
-    for name in (name for one in waited_for for name in one.names):
-        track = log.others.get(name)
-        row = None if track is None else track.at(step)
-        if track is None or row is None or name in found:
-            continue
-        if is_told(log, step, name):
-            gap_m = _ahead_m(log, step, track, row)
+    for one in candidates(log, step):
+        for name in one.names if one.cause not in LEADERS else ():
+            track = log.others.get(name)
+            row = None if track is None else track.at(step)
+            if track is None or row is None or name in found or not is_told(log, step, name):
+                continue
+            walks = one.cause is Cause.WALKER
+            gap_m = one.away_m if walks else _ahead_m(log, step, track, row)
             found[name] = _relation(log, step, name, LaneRelation.CROSSING, gap_m, seen)
     return tuple(found.values())
 
