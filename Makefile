@@ -23,7 +23,7 @@ demo-world: $(VENV)/.test-ready
 	$(BIN)/python -m drivevlm_sim.bundle build/demo
 
 test: lint
-	$(BIN)/pytest -m "not slow and not gpu and not ros"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu and not ros"
 
 test-all: lint
 	$(BIN)/pytest -m "not gpu and not ros"

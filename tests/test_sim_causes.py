@@ -55,10 +55,13 @@ TRUCK = {"leader": "truck", "leader_gap_m": 4.0, "leader_speed_mps": 0.0}
 ON_CROSSING = {"walkers": "anna bert", "crossing_m": 7.0}
 
 
+PEOPLE = ("anna", "bert", "cora", "dora", "emil")
+
+
 def standing(**facts: object) -> SceneLog:
-    """A sedan that stands for 10 s, with a truck and two people ahead, and what it knows."""
+    """A sedan that stands for 10 s, with a truck and five people ahead, and what it knows."""
     others = [still("truck", Body.TRUCK, (60.0, 50.0), 100)]
-    others += [still(name, Body.PEDESTRIAN, (57.0, 50.0), 100) for name in ("anna", "bert")]
+    others += [still(name, Body.PEDESTRIAN, (57.0, 50.0), 100) for name in PEOPLE]
     log = standing_scene(*others)
     columns = {name: np.full(log.steps, value) for name, value in {**NONE, **facts}.items()}
     return replace(log, facts=columns)
@@ -140,10 +143,10 @@ def test_suspects_are_what_may_hold_the_ego_the_nearest_first():
 
 
 def test_suspects_are_few_and_the_leader_is_among_them():
-    crowd = {"walkers": "a b c d e", "crossing_m": 3.0}
-    assert [one.name for one in suspects(standing(**crowd), 0)] == ["a", "b", "c", "d"]
+    crowd = {"walkers": " ".join(PEOPLE), "crossing_m": 3.0}
+    assert [one.name for one in suspects(standing(**crowd), 0)] == [*PEOPLE[:4]]
     found = suspects(standing(**crowd, **TRUCK), 0)
-    assert [one.name for one in found] == ["a", "b", "c", "truck"]
+    assert [one.name for one in found] == [*PEOPLE[:3], "truck"]
     assert len(found) == MOST_SUSPECTS
 
 

@@ -37,9 +37,10 @@ def log(*, end_mps: float = 8.0, end_rad: float = 0.0, **facts: object) -> Scene
     ego = track("ego", Body.SEDAN, np.linspace(8.0, end_mps, STEPS))
     ego = replace(ego, yaw_rad=np.linspace(0.0, end_rad, STEPS))
     truck = track("truck", Body.TRUCK, np.full(STEPS, 3.0), ahead_m=20.0)
+    anna = track("anna", Body.PEDESTRIAN, np.zeros(STEPS), ahead_m=12.0)
     columns = {name: np.full(STEPS, value) for name, value in {**NONE, **facts}.items()}
     return SceneLog(
-        *("scene", "town", STEPS, ego, ego.xy_m, {"truck": truck}, {}, ()),
+        *("scene", "town", STEPS, ego, ego.xy_m, {"truck": truck, "anna": anna}, {}, ()),
         command=("left",) * STEPS,
         command_m=np.full(STEPS, 40.0),
         weather=Weather.RAIN,

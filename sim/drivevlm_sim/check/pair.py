@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,8 @@ PAST, NOW, FUTURE = -6, 0, 6
 LATE_US = 1_000
 TWIN_WITHIN_M = 3.0
 """No road user of one side is the twin of one so far off on the other."""
+CAUSE_WITHIN_M = 15.0
+"""So far a leader that brakes may be, in the mean over 3 s, from where it is without."""
 STARTS_ALIKE_M = 0.5
 """What causes the difference may move apart, yet begins at one place."""
 
@@ -112,12 +115,23 @@ class Pair:
         name = self.line.cause.instance
         a, b = self.agents
         if name in a:
-            other = self.twin_of.get(name)
-            return [name, other if other and _starts_alike(a[name], b[other]) else None]
+            return [name, self._other_of(a[name], b, self.twin_of.get(name))]
         if name in b:
             one = next((x for x, y in self.twin_of.items() if y == name), None)
-            return [one if one and _starts_alike(a[one], b[name]) else None, name]
+            return [self._other_of(b[name], a, one), name]
         return [None, None]
+
+    def _other_of(self, cause: Agent, others: Mapping[str, Agent], twin: str | None) -> str | None:
+        """The cause on its other side: its twin, or who starts where it starts and parts far."""
+        if twin is not None:
+            return twin if _starts_alike(cause, others[twin]) else None
+        taken = {*self.twin_of, *self.twin_of.values()}
+        alike = [
+            (_apart_m(cause, other), name)
+            for name, other in others.items()
+            if name not in taken and _apart_m(cause, other) < CAUSE_WITHIN_M
+        ]
+        return min(alike)[1] if alike else None
 
     def cause_px(self, camera: str) -> list[Rectangle]:
         """Where the cause's box lies in a camera's pictures at t0, of each side that has it."""

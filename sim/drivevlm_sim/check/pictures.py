@@ -20,7 +20,7 @@ PICTURED = (-2, -1, 0)
 LOOKS_DIFFERENT = 24
 """Of 255: what JPEG alone does to a pixel is less."""
 SAME_NOISE_SHARE = 0.5
-"""With noise of its own, a picture would differ nearly everywhere."""
+"""With noise of its own, every picture would differ nearly everywhere."""
 ROUND_PX = 3.0
 """A box is projected to within this."""
 
@@ -31,7 +31,7 @@ WHERE_RULE = Rule(
     "twin_cause_seen", "of these, within the cause's projected box", "px", SEEN_PIXELS
 )
 NOISE_RULE = Rule(
-    "twin_noise_shared", "share of any picture that differs at all", most=SAME_NOISE_SHARE
+    "twin_noise_shared", "share of the likest picture that differs", most=SAME_NOISE_SHARE
 )
 MISSING_RULE = Rule("twin_pictures", "pictures missing at t0 and the two keyframes before", most=0)
 
@@ -44,14 +44,15 @@ class Differences:
         missing: Pictures that are not on disk, or are not two of one size.
         pixels: That look different in the cause's camera at t0.
         inside: Of these, those in the cause's box; None of a signal.
-        widest: Greatest share of a picture's pixels that differ at all.
+        narrowest: Least share of a picture's pixels that differ at all: a cause's headlamps may
+            light all that one camera sees, noise is in all pictures.
         compared, identical: Pictures of both sides, and how many are the same bytes.
     """
 
     missing: int
     pixels: int
     inside: int | None
-    widest: float
+    narrowest: float
     compared: int
     identical: int
 
@@ -59,7 +60,7 @@ class Differences:
 def differences(pair: Pair) -> Differences:
     """Read both sides' pictures."""
     missing = compared = identical = pixels = 0
-    widest = 0.0
+    narrowest = 1.0
     inside: int | None = None if pair.line.cause.signal else 0
     for k in PICTURED:
         for camera in pair.disk.cameras:
@@ -70,19 +71,20 @@ def differences(pair: Pair) -> Differences:
             compared += 1
             if paths[0].read_bytes() == paths[1].read_bytes():
                 identical += 1
+                narrowest = 0.0
                 continue
             one, other = (cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths)
             if one is None or other is None or one.shape != other.shape:
                 missing += 1
                 continue
             apart = cv2.absdiff(one, other).max(axis=2)
-            widest = max(widest, float((apart > 0).mean()))
+            narrowest = min(narrowest, float((apart > 0).mean()))
             if k == NOW and camera == pair.line.cause.camera:
                 different = apart > LOOKS_DIFFERENT
                 pixels = int(different.sum())
                 if inside is not None:
                     inside = int((different & _within(pair.cause_px(camera), different)).sum())
-    return Differences(missing, pixels, inside, widest, compared, identical)
+    return Differences(missing, pixels, inside, narrowest, compared, identical)
 
 
 def picture_findings(found: Mapping[str, Differences]) -> list[Finding]:
@@ -91,7 +93,7 @@ def picture_findings(found: Mapping[str, Differences]) -> list[Finding]:
         Finding.of(MISSING_RULE, {name: float(one.missing) for name, one in found.items()}),
         Finding.of(DIFFERENT_RULE, {name: float(one.pixels) for name, one in found.items()}),
         Finding.of(WHERE_RULE, {name: _float(one.inside) for name, one in found.items()}),
-        Finding.of(NOISE_RULE, {name: one.widest for name, one in found.items()}),
+        Finding.of(NOISE_RULE, {name: one.narrowest for name, one in found.items()}),
     ]
 
 

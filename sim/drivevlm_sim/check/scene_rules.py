@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from shapely import Point
 
@@ -160,8 +160,7 @@ def _ious(disk: Disk, sample: int) -> Iterator[float]:
             whole = (hull >= 0).all() and (hull <= (width, height)).all()
             if not whole or name not in cars or name not in view.instances:
                 continue
-            drawn = np.zeros((height, width), dtype=np.uint8)
-            outline = cv2.convexHull(np.round(hull - 0.5).astype(np.int32))
-            cv2.fillConvexPoly(drawn, outline, (1,))
+            outline = shapely.MultiPoint(hull - 0.5).convex_hull
+            drawn = shapely.contains_xy(outline, *np.meshgrid(range(width), range(height)))
             mask = view.mask == view.instances.index(name) + 1
-            yield float((mask & (drawn > 0)).sum() / max((mask | (drawn > 0)).sum(), 1))
+            yield float((mask & drawn).sum() / max((mask | drawn).sum(), 1))

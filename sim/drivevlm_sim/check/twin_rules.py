@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -90,7 +91,16 @@ def routes_differ(pair: Pair) -> float | None:
 def commands_differ(pair: Pair, labels: Labels) -> float | None:
     """At how many keyframes up to t0 the router says different things."""
     told = _labels(pair, labels)
-    return float(sum(a.route != b.route for a, b in told)) if told else None
+    return float(sum(not _same_route(a, b) for a, b in told)) if told else None
+
+
+def _same_route(a: SceneLabels, b: SceneLabels) -> bool:
+    """Whether both sides say the same, distances to the digits that they are told in."""
+    if a.route is None or b.route is None:
+        return a.route is b.route
+    away_m = [np.inf if r.distance_m is None else r.distance_m for r in (a.route, b.route)]
+    near = away_m[0] == away_m[1] or abs(away_m[0] - away_m[1]) < GAP_DIGITS_M
+    return replace(a.route, distance_m=None) == replace(b.route, distance_m=None) and near
 
 
 def light_told(pair: Pair, labels: Labels) -> float | None:

@@ -8,7 +8,7 @@ was taken away in vain (see ``without``) is no cause, however near.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -22,6 +22,8 @@ from drivevlm_sim.town.town import Turn
 from drivevlm_sim.traffic.roads import Duty
 from drivevlm_sim.traffic.signals import colour
 
+TOLD_M = 80.0
+"""Of whose middle is farther from the ego's rear axle nothing is told, not even a box."""
 ACTS_S = 2.0
 """A driver acts on what it decided within this time."""
 PLANNED_S = 3.0
@@ -172,10 +174,26 @@ def decided(log: SceneLog, step: int, moved_m: Mapping[str, float] | None = None
 
 
 def candidates(log: SceneLog, step: int) -> list[Candidate]:
-    """What one may have to slow down for at a step, the nearest first."""
+    """What one may have to slow down for at a step, the nearest first; of who is told of."""
     known = _Known(log, step)
     found = [*_ahead(known), *_lights(known), *_on_foot(known), *_junction(known)]
-    return sorted((one for one in found if one.wait_m < known.reach_m), key=lambda one: one.wait_m)
+    near = (one for one in found if one.wait_m < known.reach_m)
+    told = (
+        replace(one, names=tuple(name for name in one.names if is_told(log, step, name)))
+        for one in near
+    )
+    nameless = (Cause.RED_LIGHT, Cause.AMBER_LIGHT, Cause.STOP_LINE)
+    kept = (one for one in told if one.names or one.cause in nameless)
+    return sorted(kept, key=lambda one: one.wait_m)
+
+
+def is_told(log: SceneLog, step: int, name: str) -> bool:
+    """Whether a road user is so near that it is told of."""
+    track = log.others.get(name)
+    row = None if track is None else track.at(step)
+    if track is None or row is None:
+        return False
+    return bool(np.hypot(*(track.xy_m[row] - log.rear_axle_m[step])) <= TOLD_M)
 
 
 def _ahead(known: _Known) -> Iterator[Candidate]:

@@ -16,14 +16,12 @@ from drivevlm.world.scene_labels import (
 )
 from drivevlm.world.sets import Command, LaneRelation, Provenance, Signal
 from drivevlm_sim.bodies import SIZES
-from drivevlm_sim.labels.decide import LEADERS, Cause, Reason, candidates, decided
+from drivevlm_sim.labels.decide import LEADERS, Cause, Reason, candidates, decided, is_told
 from drivevlm_sim.labels.say import sentences, summary
 from drivevlm_sim.labels.suspects import Kind, Suspect
 from drivevlm_sim.scene_log import SceneLog, Track
 from drivevlm_sim.traffic.signals import colour
 
-TOLD_M = 80.0
-"""Of whose middle is farther from the ego's rear axle nothing is told, not even a box."""
 CLOSING_MPS = 0.1
 LONGEST_TTC_S = 60.0
 
@@ -86,15 +84,6 @@ def _signal(log: SceneLog, step: int, *, visible: bool) -> SignalLabel:
     if shown is Signal.NONE or not np.isfinite(away_m):
         return SignalLabel(Signal.NONE, None, visible=False)
     return SignalLabel(shown, max(float(away_m), 0.0), visible)
-
-
-def is_told(log: SceneLog, step: int, name: str) -> bool:
-    """Whether a road user is so near that it is told of."""
-    track = log.others.get(name)
-    row = None if track is None else track.at(step)
-    if track is None or row is None:
-        return False
-    return bool(np.hypot(*(track.xy_m[row] - log.rear_axle_m[step])) <= TOLD_M)
 
 
 def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:

@@ -13,7 +13,7 @@ from drivevlm.data.dense import dense_bytes
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.flat.rig import flat_rig
 from drivevlm_sim.keyframes import Annotation, Keyframe, Rig, Shot
-from drivevlm_sim.labels.label import TOLD_M
+from drivevlm_sim.labels.decide import TOLD_M
 from drivevlm_sim.make.dense import dense_views
 from drivevlm_sim.make.film import LOG
 from drivevlm_sim.make.keyframe_part import members_of

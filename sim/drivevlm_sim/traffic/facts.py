@@ -53,6 +53,7 @@ IN_WAY_M = 1.8
 """Who is this near to the middle of the way is in the way."""
 _CROSSING_AHEAD_M = 60.0
 _WALKER_AHEAD_M = _VEHICLE_AHEAD_M = 45.0
+_BODY_POINTS = 9  # along a body, from its tail to its front
 _SIDEWAYS_MPS = 0.25
 _LINE_M = 12.0  # who is within this of the line of an all-way stop has arrived
 _WAIT = frozenset({Duty.SIGNALS, Duty.YIELD, Duty.STOP, Duty.ALL_WAY_STOP, Duty.RIGHT_BEFORE_LEFT})
@@ -179,8 +180,12 @@ class Witness:
         along = np.subtract(*(shapely.get_coordinates(end) for end in ends))
         same_way = (along * half_m).sum(axis=1) > np.hypot(*half_m.T) / 2
         in_way = shapely.dwithin(line, bodies, IN_WAY_M) & same_way & (at_m > lane_m)
-        found = [(float(at_m[k]) - lane_m, names[near[k]]) for k in np.flatnonzero(in_way)]
-        gap_m, name = min((one for one in found if one[1] != own), default=(np.inf, ""))
+        found = [
+            (_meets_m(line, middle_m[k], half_m[k]) - lane_m, names[near[k]])
+            for k in np.flatnonzero(in_way)
+            if names[near[k]] != own
+        ]
+        gap_m, name = min(found, default=(np.inf, ""))
         return (name, gap_m) if name else None
 
     def _vehicles_m(self, step: int) -> tuple[list[str], Floats, Floats]:
@@ -380,6 +385,14 @@ class Witness:
                 rates_mps[at] = (now_m - before_m) / STEP_S
         moving = np.abs(rates_mps) > _SIDEWAYS_MPS
         return np.where(moving, np.where(rates_mps > 0, "left", "right"), "")
+
+
+def _meets_m(line: LineString, middle_m: Floats, half_m: Floats) -> float:
+    """How far along a line a body is first in the way, which need not be its tail's place."""
+    points = shapely.points(middle_m + np.linspace(-1.0, 1.0, _BODY_POINTS)[:, None] * half_m)
+    at_m = np.asarray(shapely.line_locate_point(line, points))
+    near = np.asarray(shapely.distance(line, points)) < IN_WAY_M
+    return float(at_m[near].min() if near.any() else at_m.min())
 
 
 def _left_m(line_m: Floats, xy_m: Floats) -> Floats:
