@@ -98,6 +98,13 @@ def test_who_changes_lanes_behind_a_leader_does_not_say_that_it_waits():
     assert told == ("A truck drives 12 m ahead of me.", "I move over to the left lane.")
 
 
+def test_who_stands_and_soon_drives_off_waits_for_nobody():
+    goes = log(**{"foes": "truck", "junction_m": 2.0})
+    for speeds_mps, cause in ((np.zeros(STEPS), Cause.FOE), (np.linspace(0, 6, STEPS), Cause.FREE)):
+        made = replace(goes, ego=replace(goes.ego, speed_mps=speeds_mps))
+        assert decided(made, 0).cause is cause
+
+
 def test_a_walker_on_the_far_crossing_is_waited_for_at_the_line():
     far = {"walkers": "anna", "crossing_m": 24.0, "junction_m": 2.0, "junction_turn": "left"}
     waiting = log(end_mps=0.0, **far)

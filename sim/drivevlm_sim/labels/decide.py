@@ -261,7 +261,7 @@ class _Known:
         change_mps = float(speeds_mps[later]) - self.speed_mps
         self.slows, self.gains = change_mps < -SLOWS_MPS, change_mps > SLOWS_MPS
         self.stands = self.speed_mps < STANDS_MPS
-        self.waits = self.slows or self.stands
+        self.waits = self.slows or (self.stands and not self.gains)
         planned = min(step + round(PLANNED_S / STEP_S), len(yaw_rad) - 1)
         self.turned_rad = float(wrap_rad(yaw_rad[planned] - yaw_rad[step]))
 
