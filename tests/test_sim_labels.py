@@ -99,7 +99,7 @@ def test_who_changes_lanes_behind_a_leader_does_not_say_that_it_waits():
 
 
 def test_who_stands_and_soon_drives_off_waits_for_nobody():
-    goes = log(**{"foes": "truck", "junction_m": 2.0})
+    goes = log(foes="truck", junction_m=2.0)
     for speeds_mps, cause in ((np.zeros(STEPS), Cause.FOE), (np.linspace(0, 6, STEPS), Cause.FREE)):
         made = replace(goes, ego=replace(goes.ego, speed_mps=speeds_mps))
         assert decided(made, 0).cause is cause
