@@ -18,8 +18,8 @@ def test_the_wheel_runs_without_the_checkout(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    words = ["eval", "planner=[ctra,expert]", "data.world.keyframes=2", "page.clips=1", "out=run"]
-    words += [f"data.folder={tmp_path}/worlds"]
+    words = ["eval", "planner=[ctra,expert]", "data.scenes=[scene-2001]", "page.clips=1", "out=run"]
+    words += [f"data.root={tmp_path}/worlds"]
     where = "import drivevlm, sys; sys.exit('site' not in drivevlm.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     for command in (["-c", where], ["-m", "drivevlm", *words]):

@@ -42,6 +42,7 @@ from drivevlm.world.pose import Floats
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.scene_log import STEP_S
 from drivevlm_sim.scene_log_file import on_grid
+from drivevlm_sim.traffic.beside import left_m, meets_m
 from drivevlm_sim.traffic.demand import BLOCKER
 from drivevlm_sim.traffic.path import AHEAD_M, Occupants, Way, Ways, leader, rest_of_route
 from drivevlm_sim.traffic.record import Mover, Recording
@@ -53,7 +54,6 @@ IN_WAY_M = 1.8
 """Who is this near to the middle of the way is in the way."""
 _CROSSING_AHEAD_M = 60.0
 _WALKER_AHEAD_M = _VEHICLE_AHEAD_M = 45.0
-_BODY_POINTS = 9  # along a body, from its tail to its front
 _SIDEWAYS_MPS = 0.25
 _LINE_M = 12.0  # who is within this of the line of an all-way stop has arrived
 _WAIT = frozenset({Duty.SIGNALS, Duty.YIELD, Duty.STOP, Duty.ALL_WAY_STOP, Duty.RIGHT_BEFORE_LEFT})
@@ -181,7 +181,7 @@ class Witness:
         same_way = (along * half_m).sum(axis=1) > np.hypot(*half_m.T) / 2
         in_way = shapely.dwithin(line, bodies, IN_WAY_M) & same_way & (at_m > lane_m)
         found = [
-            (_meets_m(line, middle_m[k], half_m[k]) - lane_m, names[near[k]])
+            (meets_m(line, middle_m[k], half_m[k], IN_WAY_M) - lane_m, names[near[k]])
             for k in np.flatnonzero(in_way)
             if names[near[k]] != own
         ]
@@ -381,28 +381,7 @@ class Witness:
         for name, rows in rows_on.items():
             lane, at = lanes.get(name), np.array(rows)
             if lane is not None and not lane.junction:
-                now_m, before_m = (_left_m(lane.centre_m, front_m[k]) for k in (at, at - 1))
+                now_m, before_m = (left_m(lane.centre_m, front_m[k]) for k in (at, at - 1))
                 rates_mps[at] = (now_m - before_m) / STEP_S
         moving = np.abs(rates_mps) > _SIDEWAYS_MPS
         return np.where(moving, np.where(rates_mps > 0, "left", "right"), "")
-
-
-def _meets_m(line: LineString, middle_m: Floats, half_m: Floats) -> float:
-    """How far along a line a body is first in the way, which need not be its tail's place."""
-    points = shapely.points(middle_m + np.linspace(-1.0, 1.0, _BODY_POINTS)[:, None] * half_m)
-    at_m = np.asarray(shapely.line_locate_point(line, points))
-    near = np.asarray(shapely.distance(line, points)) < IN_WAY_M
-    return float(at_m[near].min() if near.any() else at_m.min())
-
-
-def _left_m(line_m: Floats, xy_m: Floats) -> Floats:
-    """How far (K, 2) points lie to the left of a line: (K,)."""
-    start, step = line_m[:-1], np.diff(line_m, axis=0)
-    length2 = np.maximum((step**2).sum(axis=1), 1e-12)
-    off = xy_m[:, None] - start
-    share = np.clip((off * step).sum(axis=2) / length2, 0, 1)
-    away = off - share[..., None] * step
-    nearest = np.argmin((away**2).sum(axis=2), axis=1)
-    along, off = step[nearest], off[np.arange(len(xy_m)), nearest]
-    left_m: Floats = (along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]) / np.sqrt(length2[nearest])
-    return left_m
