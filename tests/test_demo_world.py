@@ -199,7 +199,7 @@ def test_the_devkit_scores_detections_of_the_custom_split(tmp_path: Path):
     ours = json.loads((tmp_path / "run" / "results.json").read_text())
     told = ours["planners"]["expert"]["detection"]["nuscenes"]
     assert told["map"] == pytest.approx(metrics.mean_ap, abs=1e-9)
-    assert metrics.mean_ap > 0.02  # without proposals the expert adds what it has room for
+    assert metrics.mean_ap > 0.05  # without proposals the expert adds what it has room for
 
 
 @pytest.mark.part

@@ -294,7 +294,7 @@ def test_a_small_town_shows_these_families(scenes: Scenes) -> None:
             counts[moment.family] += 1
     named = {family.value: count for family, count in counts.items()}
     least = {
-        Family.SIGNAL_STRAIGHT: 5,
+        Family.SIGNAL_STRAIGHT: 10,
         Family.SIGNAL_LEFT: 2,
         Family.SIGNAL_RIGHT: 2,
         Family.RED_LIGHT: 4,

@@ -10,6 +10,7 @@ import numpy as np
 
 from drivevlm.world.pose import Floats
 from drivevlm_sim.check.disk import Disk, Rectangle
+from drivevlm_sim.twins.twin_pair import Family
 from drivevlm_sim.twins.twins_file import TwinLine
 
 # K: keyframes. Sides are 0 and 1; a keyframe is named by its number from t0, -6 to 6.
@@ -125,6 +126,8 @@ class Pair:
         """The cause on its other side: its twin, or who starts where it starts and parts far."""
         if twin is not None:
             return twin if _starts_alike(cause, others[twin]) else None
+        if self.line.family is not Family.LEADER_BRAKES:  # it is in one scene only
+            return None
         taken = {*self.twin_of, *self.twin_of.values()}
         alike = [
             (_apart_m(cause, other), name)
