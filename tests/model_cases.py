@@ -7,11 +7,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from drivevlm.app.settings import MODEL_DESCRIBE, composed
+from drivevlm.build.settings import settings_from
 from drivevlm.model.assembly import new_model
-from drivevlm.model.config import NANO
+from drivevlm.model.config import ModelConfig
 from drivevlm.model.processor import IMAGE_TOKEN
 
 CODEC = tuple(f"<a{k}>" for k in range(7)) + tuple(f"<k{k}>" for k in range(5))
+NANO = settings_from(ModelConfig, composed(["model=nano"], MODEL_DESCRIBE)[0]["model"])
 SIX = ((448, 252),) * 6
 FIVE = ((320, 200), (320, 200), (200, 320), (97, 61), (448, 252))  # width, height
 

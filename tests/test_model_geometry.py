@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from model_cases import FIVE, rays
+from model_cases import FIVE, NANO, rays
 
-from drivevlm.model.config import NANO, Budget, ModelError, Pooling, ProjectorConfig
+from drivevlm.model.config import Budget, ModelError, Pooling, ProjectorConfig
 from drivevlm.model.geometry import cell_rays
 from drivevlm.model.projector import Projector
 

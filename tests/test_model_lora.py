@@ -4,19 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from model_cases import ANSWERS, SMALL, inputs, lesson, nano, replies, trained
+from model_cases import ANSWERS, NANO, SMALL, inputs, lesson, nano, replies, trained
 
-from drivevlm.model.config import NANO
+from drivevlm.model.adapters import with_adapters
+from drivevlm.model.config import AdapterConfig, ModelError
 from drivevlm.model.storage import load_model, save_model
 
 peft = pytest.importorskip("peft", reason="the [train] extra is not installed")
-LORA = {
-    "r": 8,
-    "lora_alpha": 32,
-    "target_modules": r"language_model\..*\.(q_proj|v_proj|down_proj)",
-    "modules_to_save": ["projector"],
-    "task_type": "CAUSAL_LM",
-}
+LORA = AdapterConfig(rank=8, alpha=32.0, targets=("q_proj", "v_proj", "down_proj"))
 
 
 def fresh(kind):
@@ -28,7 +23,7 @@ def taught(request):
     """A kind, a model with adapters that has learned, and its processor."""
     model, processor = fresh(request.param)
     torch.manual_seed(0)
-    adapted = peft.get_peft_model(model, peft.LoraConfig(**LORA))
+    adapted = with_adapters(model, LORA)
     before = {n: p.detach().clone() for n, p in adapted.named_parameters() if not p.requires_grad}
     trained(adapted, lesson(processor), steps=60, rate=1e-2)
     return request.param, adapted, processor, before
@@ -46,7 +41,8 @@ def test_adapters_and_projector_learn_and_nothing_else_moves(taught):
     assert any("vision_encoder" in name for name in before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
     learning = [name for name, p in after.items() if p.requires_grad]
-    assert all("lora_" in name or "projector" in name for name in learning)
+    ours = ("lora_", "projector", "trainable_tokens")
+    assert all(any(part in name for part in ours) for name in learning)
 
 
 def test_saved_adapters_give_the_same_on_a_fresh_model(taught, tmp_path):
@@ -75,8 +71,35 @@ def test_adapters_learn_with_checkpointed_layers():
     model, processor = fresh("llama")
     model.gradient_checkpointing_enable()
     model.enable_input_require_grads()
-    lora = peft.LoraConfig(**(LORA | {"modules_to_save": None}))
-    adapted = peft.get_peft_model(model, lora)
+    adapted = with_adapters(model, LORA)
     trained(adapted, lesson(processor), steps=1)
     gradients = [p.grad for n, p in adapted.named_parameters() if "lora_B" in n]
     assert all(g is not None and g.abs().max() > 0 for g in gradients)
+
+
+def test_codec_tokens_are_learned_for_reading_and_writing_alike():
+    """A tied head that did not learn them too would come apart from the words when merged."""
+    model, processor = fresh("llama")
+    torch.manual_seed(0)
+    known = model.get_input_embeddings().weight.detach().clone()
+    adapted = with_adapters(model, LORA)
+    trained(adapted, lesson(processor), steps=3, rate=1e-2)
+    expected = logits(adapted, processor)
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(logits(merged, processor), expected, atol=1e-4, rtol=1e-4)
+    words = merged.get_input_embeddings().weight
+    assert words is merged.get_output_embeddings().weight
+    moved = (words != known).any(dim=1).nonzero().flatten().tolist()
+    assert moved == list(model.config.codec_ids)
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (AdapterConfig(), r"adapter\.rank is 0"),
+        (AdapterConfig(rank=8, targets=("query",)), "query is no layer of llama"),
+    ],
+)
+def test_adapters_that_cannot_be_put_on_are_refused(config, line):
+    with pytest.raises(ModelError, match=line):
+        with_adapters(fresh("llama")[0], config)

@@ -8,6 +8,7 @@ import torch
 from model_cases import (
     ANSWERS,
     FIVE,
+    NANO,
     SMALL,
     inputs,
     lesson,
@@ -19,7 +20,7 @@ from model_cases import (
     two_scenes,
 )
 
-from drivevlm.model.config import NANO, RANDOM, Budget, EncoderConfig, ModelError, Pooling
+from drivevlm.model.config import RANDOM, Budget, EncoderConfig, ModelError, Pooling
 from drivevlm.model.processor import IMAGE_TOKEN
 
 LANGUAGE_MODELS = ("llama", "qwen3", "gemma")

@@ -7,17 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
-from model_cases import CODEC, FIVE, inputs, letters, nano
+from model_cases import CODEC, FIVE, NANO, inputs, letters, nano
 
 from drivevlm.model import published
 from drivevlm.model.assembly import new_model
 from drivevlm.model.config import (
-    NANO,
     PUBLISHED,
     RANDOM,
-    TINY,
     DecoderConfig,
     EncoderConfig,
+    ModelConfig,
     ModelError,
 )
 from drivevlm.model.storage import load_model, save_model
@@ -128,7 +127,7 @@ def test_published_eyes_come_with_the_default_model(tmp_path, monkeypatch):
     if importlib.util.find_spec(published.PACKAGE) is None:
         pytest.skip("the [train] extra is not installed")
     monkeypatch.setattr(published.platformdirs, "user_cache_dir", lambda name: str(tmp_path))
-    small = replace(TINY, decoder=NANO.decoder)
+    small = ModelConfig(decoder=NANO.decoder)
     model, processor = new_model(small, letters())
     weights = published.lite0_weights()
     ours = model.vision_encoder.net.state_dict()

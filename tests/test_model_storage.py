@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from model_cases import FIVE, inputs, letters, nano
+from model_cases import FIVE, NANO, inputs, letters, nano
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -21,7 +21,7 @@ from transformers import (
 
 from drivevlm.model import DriveVLM, DriveVLMConfig, DriveVLMProcessor, load_model
 from drivevlm.model.assembly import new_model
-from drivevlm.model.config import NANO, DecoderConfig, ModelError
+from drivevlm.model.config import DecoderConfig, ModelError
 from drivevlm.model.storage import save_model
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from drivevlm import verbs
-from drivevlm.app.settings import EVAL, SIM_MAKE, Root, changed, composed, recorded
+from drivevlm.app.model_commands import MODEL_VERBS
+from drivevlm.app.settings import SIM_MAKE, changed, composed, recorded
+from drivevlm.app.train_command import TRAIN_VERBS
+from drivevlm.app.verb import Verb
 from drivevlm.build.make_settings import MakeRunSettings
 from drivevlm.build.settings import SettingError
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One verb: what it does, lines that work when pasted, and what runs."""
-
-    summary: str
-    examples: tuple[str, ...]
-    run: Callable[[list[str]], int]
-    settings: bool = True
-    defaults: tuple[str, ...] = ()
-    """Settings that it has unless told otherwise."""
-    own: type | tuple[str, ...] = ()
-    """What else it can be told: a config class, or lines."""
-    root: Root = EVAL
-    """What its settings are composed from."""
 
 
 def _eval(words: list[str]) -> int:
@@ -307,6 +293,8 @@ VERBS = {
         ),
         _pack,
     ),
+    **TRAIN_VERBS,
+    **MODEL_VERBS,
     "sim make": Verb(
         "make a world: towns, traffic, six cameras, twin pairs, in the nuScenes format",
         (

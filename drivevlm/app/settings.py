@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from drivevlm.build.assets import asset_folder
+from drivevlm.build.learning_settings import learn_defaults
 from drivevlm.build.make_settings import make_defaults
+from drivevlm.build.models import describe_defaults
 from drivevlm.build.settings import SettingError, plain, settings_from
 from drivevlm.build.table import Settings, group_defaults
 from drivevlm.record.run_folder import RecordError, read_manifest
@@ -44,6 +46,8 @@ class Root:
 
 EVAL = Root()
 SIM_MAKE = Root("sim_make", ("world",), "sim make")
+TRAIN = Root("train", ("data", "model", "prompt"), "train")
+MODEL_DESCRIBE = Root("model_describe", ("model",), "model describe")
 
 
 def composed(overrides: Words, root: Root = EVAL) -> tuple[dict[str, Any], dict[str, str]]:
@@ -137,6 +141,8 @@ def _register() -> None:
             store.store(group=group, name=name, node=defaults, provider="drivevlm")
     store.store(name="root_defaults", node=plain(Settings()), provider="drivevlm")
     store.store(name="make_defaults", node=make_defaults(), provider="drivevlm")
+    store.store(name="learn_defaults", node=learn_defaults(), provider="drivevlm")
+    store.store(name="describe_defaults", node=describe_defaults(), provider="drivevlm")
 
 
 def members(group: str) -> list[str]:

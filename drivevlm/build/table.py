@@ -30,9 +30,10 @@ from drivevlm.dialogue.sections import SectionName
 from drivevlm.evaluate.mlps import MLPS
 from drivevlm.evaluate.train_ego_mlp import MlpSettings
 from drivevlm.metrics.protocols import PROTOCOLS
+from drivevlm.model.config import ModelConfig
 from drivevlm.record.replay import recorded_replies
 from drivevlm.record.run_folder import read_manifest, read_records
-from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.config import HfConfig, NativeConfig
 from drivevlm.vlm.recorded import RecordedVLM
 from drivevlm.vlm.seam import VLM
 from drivevlm_sim.make.recipe import WorldRecipe
@@ -113,6 +114,16 @@ def open_hf(config: HfConfig, say: Say) -> VLM:
     return HfVLM(config)
 
 
+def open_native(config: NativeConfig, say: Say) -> VLM:
+    """A model of our own."""
+    from drivevlm.vlm.native.engine import NativeVLM
+
+    if not config.model:
+        raise SettingError("vlm.model is not set: give the folder of a model, vlm.model=...")
+    say(f"loading {config.model}")
+    return NativeVLM(config)
+
+
 def open_recorded(config: RecordedConfig, say: Say) -> VLM:
     """What an earlier run's model replied."""
     if not config.run:
@@ -145,6 +156,7 @@ DATA: dict[str, Entry] = {
 MODELS: dict[str, Entry] = {
     "untrained": Entry(UntrainedConfig, open_untrained),
     "hf": Entry(HfConfig, open_hf),
+    "native": Entry(NativeConfig, open_native),
     "recorded": Entry(RecordedConfig, open_recorded),
 }
 ALL = ("all",)
@@ -274,9 +286,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def settings_class(group: str, member: str) -> type:
-    """The config class of a member of ``data``, ``vlm`` or ``world``."""
-    if group == "world":
-        return WorldRecipe
+    """The config class of a member of ``data``, ``vlm``, ``world`` or ``model``."""
+    if group in ("world", "model"):
+        return WorldRecipe if group == "world" else ModelConfig
     return (DATA if group == "data" else MODELS)[member].settings
 
 
@@ -287,6 +299,7 @@ def group_defaults() -> dict[str, dict[str, Any]]:
         "vlm": {name: plain(entry.settings()) for name, entry in MODELS.items()},
         "prompt": {"prompt": plain(PromptConfig())},
         "world": {"world": plain(WorldRecipe())},
+        "model": {"model": plain(ModelConfig())},
     }
 
 

@@ -42,6 +42,12 @@ _TANGENT_M2 = 1.0  # a bare path tells its headings less well
 _SPEED_WEIGHT_S2 = 0.03  # a speed error of 1 m/s weighs like 0.17 m: it is the next step's start
 _HARSH_WEIGHT = 1e-3  # gentle tokens win where they fit as well
 _EXACT_M = 1e-6
+CODEC_TOKENS = tuple(
+    f"<{kind}{k}>"
+    for kind, table in (("v", SPEEDS_MPS), ("a", ACCELERATIONS_MPS2), ("k", CURVATURES_RADPM))
+    for k in range(len(table))
+)
+"""All that the codec writes, one token each for a model that has them in its vocabulary."""
 _TOKEN = re.compile(r"<([vak])([0-9]{1,3})>")
 
 

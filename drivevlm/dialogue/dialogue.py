@@ -12,7 +12,7 @@ from drivevlm.dialogue.answer import AnswerFormat
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.config import CODECS, PromptConfig
 from drivevlm.dialogue.inputs import block_words
-from drivevlm.dialogue.pictures import Picture, image_part, pictures_of
+from drivevlm.dialogue.pictures import Look, Picture, image_part, pictures_of
 from drivevlm.dialogue.prompt_file import PromptFile
 from drivevlm.dialogue.sections import MOST_ADDED, MOST_CRITICAL
 from drivevlm.dialogue.spelling import AnswerError
@@ -110,13 +110,15 @@ class Dialogue:
             codec=self.format.codec.name,
             examples=self.example_count,
         )
-        parts = [*self.prompt.templates, self._described, self.words.digest]
+        told = self._told
+        parts = [*self.prompt.templates, *told.values(), self.words.digest]
         return hashlib.sha256(repr([*parts, settings, self.blocks]).encode()).hexdigest()
 
-    def ask(self, clip: Clip, examples: Sequence[Example] = ()) -> Request:
+    def ask(self, clip: Clip, examples: Sequence[Example] = (), look: Look = image_part) -> Request:
         """The request for a clip, with the words of the examples but not their pictures.
 
-        Raises FrameError where an image is missing or broken.
+        ``look`` makes a picture's part of the message: a job that knows the pictures already need
+        not read them again. Raises FrameError where an image is missing or broken.
         """
         self._check_budget(clip)
         system, before, after = self._texts(clip, examples)
@@ -124,7 +126,7 @@ class Dialogue:
         switch = self.blocks.cameras
         if switch is not Switch.OFF:
             for picture in pictures_of(clip, self.config.images):
-                part = image_part(picture, self.config.images, switch, self._label)
+                part = look(picture, self.config.images, switch, self._label)
                 parts += [TextPart(part.label), part]
         parts.append(TextPart(after))
         return Request(
@@ -174,8 +176,11 @@ class Dialogue:
         return clip if self.blocks.proposals is Switch.ON else replace(clip, proposals=None)
 
     @cached_property
-    def _described(self) -> str:
-        return self.format.describe()
+    def _told(self) -> dict[str, object]:
+        """What the prompt says of the answer's form: who was taught it is told the sections."""
+        if self.prompt.taught:
+            return {"sections": [section.value for section in self.format.sections]}
+        return {"answer_format": self.format.describe()}
 
     def _check_budget(self, clip: Clip) -> None:
         shown = self._shown(clip).proposals
@@ -195,7 +200,7 @@ class Dialogue:
         """The system words, and the user's words before and after the pictures."""
         blocks = self.block_words(clip)
         values: dict[str, object] = {
-            "answer_format": self._described,
+            **self._told,
             "cameras": blocks.pop(Block.CAMERAS, ""),
             "blocks": list(blocks.values()),
         }

@@ -66,6 +66,11 @@ class Picture:
         return self.crop != WHOLE
 
 
+Label = Callable[[Picture], str]
+Look = Callable[[Picture, ImageConfig, Switch, Label], ImagePart]
+"""Makes a picture's part of a message."""
+
+
 def pictures_of(clip: Clip, config: ImageConfig) -> list[Picture]:
     """The pictures of a clip, oldest first, and front cameras first within one time.
 
@@ -121,9 +126,7 @@ def heading_rad(camera: Camera) -> float | None:
     return float(np.arctan2(ahead[1], ahead[0]))
 
 
-def image_part(
-    picture: Picture, config: ImageConfig, switch: Switch, label: Callable[[Picture], str]
-) -> ImagePart:
+def image_part(picture: Picture, config: ImageConfig, switch: Switch, label: Label) -> ImagePart:
     """The pixels of a picture. Raises FrameError where the image is missing or broken."""
     width_px, height_px = picture.camera.size_px
     left, top, right, bottom = (

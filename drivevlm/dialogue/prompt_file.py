@@ -12,7 +12,7 @@ import yaml
 from drivevlm.dialogue.sections import SectionName
 from drivevlm.dialogue.words import PromptError, read_text
 
-_KEYS = ("summary", "sections", "codec", "examples")
+_KEYS = ("summary", "sections", "codec", "examples", "taught")
 _USER, _PICTURES = "\n[[user]]\n", "\n[[pictures]]\n"
 
 
@@ -27,6 +27,8 @@ class PromptFile:
         sections: Order and presence of the answer's sections.
         codec: How the plan is written.
         examples: Number of few-shot examples.
+        taught: It is for a model that learned the answer format: the sections are named, and the
+            format is not described.
         templates: Of the system's words, and of the user's before and after the pictures: what
             the lines ``[[user]]`` and ``[[pictures]]`` part.
     """
@@ -37,6 +39,7 @@ class PromptFile:
     sections: tuple[SectionName, ...]
     codec: str
     examples: int
+    taught: bool
     templates: tuple[str, str, str]
 
     @classmethod
@@ -68,6 +71,7 @@ class PromptFile:
             sections=_sections(front.get("sections"), path),
             codec=str(front.get("codec", "text")),
             examples=_count(front.get("examples", 0), path),
+            taught=_yes(front.get("taught", False), path),
             templates=(system.strip(), before.strip(), after.strip()),
         )
 
@@ -100,3 +104,9 @@ def _count(examples: object, path: Path) -> int:
     if not isinstance(examples, int) or examples < 0:
         raise PromptError(f"{path}: examples must be a number from 0, got {examples!r}")
     return examples
+
+
+def _yes(taught: object, path: Path) -> bool:
+    if not isinstance(taught, bool):
+        raise PromptError(f"{path}: taught must be true or false, got {taught!r}")
+    return taught

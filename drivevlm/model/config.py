@@ -1,11 +1,10 @@
 """What a new model is made of. Nothing here wakes torch.
 
-The defaults are ``tiny``, the model that ships.
+The defaults are ``tiny``, the model that ships; ``configs/model`` holds the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -151,24 +150,51 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """LoRA on the language model, trained in place of its own weights.
+
+    Attributes:
+        rank: Of each adapter; 0 for none: all weights are trained.
+        alpha: What an adapter adds is scaled by alpha / rank.
+        dropout: Share of an adapter's inputs that is left out in training.
+        targets: Layers that get one, by the last part of their name.
+    """
+
+    rank: int = 0
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+
+    def __post_init__(self) -> None:
+        if self.rank < 0 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "rank is not negative, alpha positive and dropout in [0, 1), got "
+                f"{self.rank}, {self.alpha:g} and {self.dropout:g}"
+            )
+        if self.rank and not self.targets:
+            raise ValueError("targets names no layer: name some, or set rank 0")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """A whole model.
 
     Attributes:
         encoder, projector, decoder: Its parts.
+        adapter: How the decoder is trained: ``with_adapters`` reads it.
         seed: Of all random weights.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
     seed: int = 0
-
-
-TINY = ModelConfig()
-NANO = ModelConfig(
-    encoder=EncoderConfig(kind="convnext", weights=RANDOM, width=16, layers=1),
-    projector=ProjectorConfig(budgets=(Budget(2, 4),), width=64, layers=1, heads=4),
-    decoder=DecoderConfig(width=96, layers=3, heads=4, feed_forward=256),
-)
-PRESETS: Mapping[str, ModelConfig] = {"nano": NANO, "tiny": TINY}

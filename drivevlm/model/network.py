@@ -33,6 +33,8 @@ class DriveVLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-cal
     _supports_flash_attn = True
     _supports_attention_backend = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    # None of its own; PEFT looks for those of the parts only where there is a dict.
+    _tied_weights_keys = {}  # noqa: RUF012
 
     def __init__(self, config: DriveVLMConfig) -> None:
         super().__init__(config)

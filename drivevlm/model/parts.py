@@ -23,20 +23,28 @@ _GREY = 127.5
 
 def vision_class(config: EncoderConfig) -> Any:
     """The eyes. Raises ModelError where they cannot be had."""
+    architecture = vision_architecture(config)
     if config.kind == EfficientNetLite0Config.model_type:
-        if config.weights not in (PUBLISHED, RANDOM):
-            raise ModelError(f"encoder {config.kind} comes published or random, not from a folder")
-        architecture: Any = EfficientNetLite0Config()
-        read_maps(architecture, config.strides)
         trunk = EfficientNetLite0(architecture)
         if config.weights == PUBLISHED:
             names = trunk.state_dict().keys()
             weights = lite0_weights()
             trunk.load_state_dict({name: weights[name] for name in names})
         return trunk
-    if config.weights == PUBLISHED:
+    kind = _hf.AutoBackbone if is_backbone(architecture) else _hf.AutoModel
+    return _made(kind, architecture, config.weights)
+
+
+def vision_architecture(config: EncoderConfig) -> Any:
+    """The config of the eyes' class, without weights. Raises ModelError where there is none."""
+    architecture: Any
+    if config.kind == EfficientNetLite0Config.model_type:
+        if config.weights not in (PUBLISHED, RANDOM):
+            raise ModelError(f"encoder {config.kind} comes published or random, not from a folder")
+        architecture = EfficientNetLite0Config()
+    elif config.weights == PUBLISHED:
         raise ModelError(f"encoder {config.kind} has no published weights here: name a folder")
-    if config.weights == RANDOM:
+    elif config.weights == RANDOM:
         architecture = of_kind(config.kind, _vision_sizes(config))
     else:
         architecture = _of_folder(config.weights)
@@ -45,8 +53,7 @@ def vision_class(config: EncoderConfig) -> Any:
     if hasattr(architecture, "vision_use_head"):
         architecture.vision_use_head = False
     read_maps(architecture, config.strides)
-    kind = _hf.AutoBackbone if is_backbone(architecture) else _hf.AutoModel
-    return _made(kind, architecture, config.weights)
+    return architecture
 
 
 def _vision_sizes(config: EncoderConfig) -> dict[str, Any]:
@@ -72,9 +79,25 @@ def _vision_sizes(config: EncoderConfig) -> dict[str, Any]:
 
 def language_model(config: DecoderConfig, tokenizer: Any) -> Any:
     """What reads and writes. Raises ModelError where it cannot be had."""
+    architecture = text_architecture(
+        config,
+        vocabulary=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return _made(_hf.AutoModelForCausalLM, architecture, config.weights)
+
+
+def text_architecture(config: DecoderConfig, *, vocabulary: int, **ends: int | None) -> Any:
+    """The config of the language model's class, without weights.
+
+    A random one knows ``vocabulary`` tokens and ``ends``, one from a folder its own. Raises
+    ModelError where there is none.
+    """
     if config.weights == RANDOM:
         sizes = {
-            "vocab_size": len(tokenizer),
+            "vocab_size": vocabulary,
             "hidden_size": config.width,
             "intermediate_size": config.feed_forward,
             "num_hidden_layers": config.layers,
@@ -83,14 +106,10 @@ def language_model(config: DecoderConfig, tokenizer: Any) -> Any:
             "head_dim": config.width // config.heads,
             "max_position_embeddings": config.context_tokens,
             "tie_word_embeddings": True,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
+            **ends,
         }
-        architecture = of_kind(config.kind, sizes)
-    else:
-        architecture = _of_folder(config.weights)
-    return _made(_hf.AutoModelForCausalLM, architecture, config.weights)
+        return of_kind(config.kind, sizes)
+    return _of_folder(config.weights)
 
 
 def _made(kind: Any, architecture: Any, weights: str) -> Any:

@@ -95,6 +95,16 @@ class DriveVLMProcessor(ProcessorMixin):
         """(6, h, w) rays of the encoder's cells from (H, W, 6) of an image's pixels."""
         return cell_rays(torch.as_tensor(np.asarray(pixel_rays)), self.cell_px)
 
+    def with_places(
+        self, text: str, ages_s: Sequence[float], labels: Sequence[str]
+    ) -> tuple[str, tuple[Grid, ...]]:
+        """One prompt with the place of every visual token, and the grids of its images.
+
+        Raises ModelError where images and places do not match.
+        """
+        grids = self._grids([text], [labels], [ages_s], [labels])[0]
+        return self._with_places(text, grids), tuple(grids)
+
     def _grids(
         self,
         text: Sequence[str],

@@ -23,6 +23,7 @@ from drivevlm.dialogue.words import PromptError
 from drivevlm.evaluate.pack import PackError
 from drivevlm.evaluate.plan_run import plan_run
 from drivevlm.evaluate.replay import shown_clip
+from drivevlm.model.config import ModelError
 from drivevlm.record.manifest import manifest
 from drivevlm.record.merge import merge_runs
 from drivevlm.record.run_folder import (
@@ -34,9 +35,11 @@ from drivevlm.record.run_folder import (
     write_atomically,
 )
 from drivevlm.report.prompt_view import BlockTable, PromptView, write_images
+from drivevlm.train.config import TrainError
 from drivevlm.verbs.compare import compare
 from drivevlm.verbs.compare_side import CompareSettings
 from drivevlm.verbs.finish import commit_words, finish, source_words
+from drivevlm.verbs.model import describe_model, import_model
 from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
@@ -45,6 +48,7 @@ from drivevlm.verbs.sim import make, show_scene
 from drivevlm.verbs.sim_check import check
 from drivevlm.verbs.stats import stats
 from drivevlm.verbs.table import table
+from drivevlm.verbs.train import recorded_training, train_model
 from drivevlm.verbs.twins import twins
 from drivevlm.vlm.seam import ImagePart, TextPart, VLMError
 from drivevlm.world.camera import FrameError
@@ -56,17 +60,21 @@ __all__ = [
     "CompareSettings",
     "check",
     "compare",
+    "describe_model",
     "evaluate",
+    "import_model",
     "make",
     "merge",
     "pack_data",
     "protocols",
+    "recorded_training",
     "report",
     "score",
     "show_prompt",
     "show_scene",
     "stats",
     "table",
+    "train_model",
     "twins",
 ]
 
@@ -79,6 +87,8 @@ USER_ERRORS = (
     WorldError,
     FrameError,
     PackError,
+    ModelError,
+    TrainError,
 )
 """Errors of the user's world: they end in one line."""
 

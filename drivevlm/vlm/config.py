@@ -1,4 +1,4 @@
-"""The settings of ``vlm=hf``, apart from torch, so that reading them wakes nothing."""
+"""The settings of the engines, apart from torch, so that reading them wakes nothing."""
 
 from __future__ import annotations
 
@@ -50,8 +50,46 @@ class HfConfig:
         kinds = ("none", "int8", *BITSANDBYTES)
         if self.quantisation not in kinds:
             raise ValueError(f"quantisation must be one of {kinds}: {self.quantisation!r}")
-        if self.batch_size < 1 or self.batch_wait_ms < 0 or self.threads < 0:
-            raise ValueError(
-                "batch_size must be >= 1, batch_wait_ms and threads >= 0: "
-                f"{self.batch_size}, {self.batch_wait_ms}, {self.threads}"
-            )
+        _check_batches(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeConfig:
+    """Which model of our own, where and how.
+
+    Attributes:
+        model: A folder that ``drivevlm.model.storage.save_model`` wrote.
+        dtype: ``float32``, ``bfloat16``; ``auto`` is float32 on the CPU and the checkpoint's own
+            elsewhere.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
+        batch_size: Rows written at once. Batching changes the last bits of the arithmetic, hence
+            now and then a token: only 1 repeats exactly whatever else is asked meanwhile.
+        batch_wait_ms: How long a batch waits to fill up.
+        threads: CPU threads of torch, for the whole process; 0 leaves torch's own number.
+        cached_images: Images whose features are kept, so that a picture that comes again is not
+            encoded again. A GPU encodes several at a time, with last bits that depend on which:
+            there only 0 repeats exactly whatever was seen before.
+    """
+
+    model: str = ""
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int = 1
+    batch_wait_ms: float = 5.0
+    threads: int = 0
+    cached_images: int = 256
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"dtype must be auto, float32 or bfloat16: {self.dtype!r}")
+        if self.cached_images < 0:
+            raise ValueError(f"cached_images must not be negative: {self.cached_images}")
+        _check_batches(self)
+
+
+def _check_batches(config: HfConfig | NativeConfig) -> None:
+    if config.batch_size < 1 or config.batch_wait_ms < 0 or config.threads < 0:
+        raise ValueError(
+            "batch_size must be >= 1, batch_wait_ms and threads >= 0: "
+            f"{config.batch_size}, {config.batch_wait_ms}, {config.threads}"
+        )

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
 
+from drivevlm.vlm.batching import Batches
 from drivevlm.vlm.config import HfConfig
+from drivevlm.vlm.generating import generate, refuse_too_long
 from drivevlm.vlm.loading import load
 from drivevlm.vlm.pending import Job
 from drivevlm.vlm.seam import Request, VLMError
-from drivevlm.vlm.writing import Choosing, Ending, Stages, Writer
+from drivevlm.vlm.writing import Stages
 
 
 class HfVLM:
@@ -41,24 +39,19 @@ class HfVLM:
         self.name = name or config.model.rstrip("/").rpartition("/")[2]
         self.revision = self._loaded.revision
         self._encoder_clock = _EncoderClock(self._loaded.model)
-        self._waiting: deque[Job] = deque()
-        self._writing: list[Job] = []
-        self._arrival = threading.Condition()
-        self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="drivevlm-hf")
+        self._batches = Batches(
+            self.name,
+            self._write,
+            batch_size=config.batch_size,
+            batch_wait_ms=config.batch_wait_ms,
+            kind=_has_images,
+        )
 
     def submit(self, request: Request) -> Job:
         """Queue a request. Raises GrammarError where its grammar does not compile."""
         if request.grammar is not None:
             self._loaded.grammars.matcher(request.grammar)
-        job = Job(request)
-        with self._arrival:
-            if self._closed:
-                raise VLMError(f"{self.name} is closed")
-            self._waiting.append(job)
-            self._thread.submit(self._serve)
-            self._arrival.notify_all()
-        return job
+        return self._batches.submit(request)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without special tokens."""
@@ -70,57 +63,8 @@ class HfVLM:
 
     def close(self) -> None:
         """Cancel what is in flight, wait for the thread, free the model."""
-        with self._arrival:
-            self._closed = True
-            for job in (*self._waiting, *self._writing):
-                job.cancel()
-            self._arrival.notify_all()
-        self._thread.shutdown(wait=True)
+        self._batches.close()
         self._loaded = replace(self._loaded, model=None)
-
-    def _serve(self) -> None:
-        """Write one batch of what waits; nothing may be left, since batches take several."""
-        jobs = self._take()
-        try:
-            with torch.inference_mode():
-                self._write(jobs)
-        except (VLMError, MemoryError, RuntimeError) as error:
-            for job in jobs:
-                job.fail(_memory_error(error) or error)
-        except BaseException as error:  # whoever waits must hear of any bug
-            for job in jobs:
-                job.fail(error)
-            raise
-        finally:
-            with self._arrival:
-                self._writing = []
-
-    def _take(self) -> list[Job]:
-        until_s = time.monotonic() + self.config.batch_wait_ms / 1e3
-        with self._arrival:
-            while True:
-                batch = self._fitting()
-                rows = sum(job.request.samples for job in batch)
-                wait_s = until_s - time.monotonic()
-                if rows >= self.config.batch_size or not batch or wait_s <= 0 or self._closed:
-                    break
-                self._arrival.wait(wait_s)
-            self._waiting = deque(job for job in self._waiting if job not in batch)
-            self._writing = batch
-            return batch
-
-    def _fitting(self) -> list[Job]:
-        """Those that go with the oldest: as many rows as fit, all with images or all without."""
-        self._waiting = deque(job for job in self._waiting if not job.over)
-        batch: list[Job] = []
-        rows = 0
-        for job in self._waiting:
-            rows += job.request.samples
-            if batch and rows > self.config.batch_size:
-                break
-            if not batch or bool(job.request.images) == bool(batch[0].request.images):
-                batch.append(job)
-        return batch
 
     def _write(self, jobs: Sequence[Job]) -> None:
         stages = Stages(begun_s=time.monotonic())
@@ -160,39 +104,17 @@ class HfVLM:
     def _generate(
         self, inputs: Any, jobs: Sequence[Job], lengths: Sequence[int], stages: Stages
     ) -> None:
-        loaded = self._loaded
-        writer = Writer(
-            jobs,
-            loaded.grammars,
-            end_tokens=loaded.end_tokens,
-            pad_token=loaded.pad_token,
-            prompt_tokens=lengths,
-            stages=stages,
-        )
         self._encoder_clock.stages = stages
         stages.generate_s = time.monotonic()
-        loaded.model.generate(
-            **inputs,
-            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                max_new_tokens=max(job.request.max_tokens for job in jobs),
-                do_sample=False,
-                pad_token_id=loaded.pad_token,
-            ),
-            logits_processor=[Choosing(writer)],
-            stopping_criteria=[Ending(writer)],
-        )
+        generate(self._loaded, jobs, inputs, prompt_tokens=lengths, stages=stages)
 
     def _refuse_too_long(self, job: Job, prompt_tokens: int) -> bool:
-        context = self._loaded.context_tokens
-        if context is None or prompt_tokens + job.request.max_tokens <= context:
-            return False
-        job.fail(
-            VLMError(
-                f"{prompt_tokens} prompt tokens and {job.request.max_tokens} of the reply pass the "
-                f"{context} that {self.name} was built for: send less or smaller images"
-            )
-        )
-        return True
+        return refuse_too_long(job, prompt_tokens, self._loaded.context_tokens, self.name)
+
+
+def _has_images(request: Request) -> bool:
+    """A stock processor takes images for all rows of a batch or for none."""
+    return bool(request.images)
 
 
 class _EncoderClock:
@@ -221,13 +143,3 @@ class _EncoderClock:
         if self._on_gpu:
             torch.cuda.synchronize()
         return time.monotonic()
-
-
-def _memory_error(error: Exception) -> VLMError | None:
-    """One clear line where memory ran out; None for any other error."""
-    short = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    if not short and "DefaultCPUAllocator" not in str(error):
-        return None
-    return VLMError(
-        "memory ran out while writing: lower batch_size, samples, image sizes or max_tokens"
-    )

@@ -111,7 +111,7 @@ def _load(config: HfConfig, folder: Path, device: str) -> LoadedModel:
     model.eval()
     if config.quantisation == "int8":
         quantise_language_model(model)
-    end_tokens = _end_tokens(model, chat)
+    ends = end_tokens(model, chat)
     pad_token = chat.tokenizer.pad_token_id
     text = architecture.get_text_config()
     model.generation_config = (
@@ -120,20 +120,25 @@ def _load(config: HfConfig, folder: Path, device: str) -> LoadedModel:
     return LoadedModel(
         model=model,
         chat=chat,
-        grammars=Grammars(from_tokenizer(chat.tokenizer, eos_token=sorted(end_tokens))),
-        end_tokens=end_tokens,
-        pad_token=min(end_tokens) if pad_token is None else pad_token,
+        grammars=Grammars(from_tokenizer(chat.tokenizer, eos_token=sorted(ends))),
+        end_tokens=ends,
+        pad_token=min(ends) if pad_token is None else pad_token,
         context_tokens=getattr(text, "max_position_embeddings", None),
         revision=_revision(config, folder, str(model.dtype).removeprefix("torch.")),
     )
 
 
-def _device(config: HfConfig) -> str:
-    device = config.device
+def torch_device(device: str) -> str:
+    """``auto`` is the first GPU if there is one. Raises VLMError for a GPU that is none."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise VLMError(f"device {device!r}: this torch sees no GPU; set device=cpu")
+    return device
+
+
+def _device(config: HfConfig) -> str:
+    device = torch_device(config.device)
     if config.quantisation == "int8" and device != "cpu":
         raise VLMError("quantisation int8 is for the CPU: on a GPU take bnb_8bit or bnb_4bit")
     if config.quantisation in BITSANDBYTES and importlib.util.find_spec("bitsandbytes") is None:
@@ -156,7 +161,7 @@ def _bitsandbytes(config: HfConfig) -> object | None:
     return cast(object, _hf.BitsAndBytesConfig(load_in_4bit=four, load_in_8bit=not four))
 
 
-def _end_tokens(model: Any, chat: Chat) -> frozenset[int]:
+def end_tokens(model: Any, chat: Chat) -> frozenset[int]:
     """What ends a reply: of the generation config (a turn's end) and of the tokenizer."""
     said: object = model.generation_config.eos_token_id
     ends = set(said) if isinstance(said, (list, tuple)) else {said}

@@ -22,6 +22,7 @@ import transformers
 from filelock import FileLock
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from drivevlm.model.tokenizer import CHAT_TEMPLATE, END, PAD, TURNS
 from drivevlm.vlm.config import HfConfig
 from drivevlm.vlm.hf import HfVLM
 from drivevlm.vlm.loading import quiet
@@ -38,13 +39,6 @@ _PIECES = (
     " the of and to in is a it on at by for with as be or an are from that this not no all any "
     "each other same more most one two three first next last left right front back side near far "
     "above below before after there here which when where what how many some small large"
-)
-_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
 
@@ -86,7 +80,7 @@ def make_untrained(folder: Path) -> None:
             tokenizer,
             patch_size=_PATCH_PX,
             vision_feature_select_strategy="full",
-            chat_template=_TEMPLATE,
+            chat_template=CHAT_TEMPLATE,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
@@ -154,11 +148,10 @@ def _tokenizer() -> Any:
         ]
     )
     raw.decoder = decoders.ByteLevel()
-    turns = [f"<|{role}|>" for role in ("system", "user", "assistant")]
-    marks = ["<image>", "<|end|>", "<pad>"]
-    raw.add_special_tokens([AddedToken(mark, special=True) for mark in (*turns, *marks)])
+    marks = (*TURNS, "<image>", END, PAD)
+    raw.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
     hf: Any = transformers
-    return hf.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<pad>")
+    return hf.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PAD)
 
 
 def _recipe() -> str:

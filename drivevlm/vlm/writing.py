@@ -23,15 +23,17 @@ class Stages:
     prepare_ms: float = 0.0
     generate_s: float = 0.0
     encode_ms: float | None = None
+    project_ms: float | None = None
     first_token_s: float = 0.0
 
     def timings_ms(self, job: Job) -> dict[str, float]:
         """Milliseconds by stage for a request of the batch that is done now."""
         prefill_ms = (self.first_token_s - self.generate_s) * 1e3
         timings = {"queue": (self.begun_s - job.submitted_s) * 1e3, "prepare": self.prepare_ms}
-        if self.encode_ms is not None:
-            timings["encode"] = self.encode_ms
-            prefill_ms -= self.encode_ms
+        for stage, spent_ms in (("encode", self.encode_ms), ("project", self.project_ms)):
+            if spent_ms is not None:
+                timings[stage] = spent_ms
+                prefill_ms -= spent_ms
         decode_ms = (time.monotonic() - self.first_token_s) * 1e3
         return timings | {"prefill": prefill_ms, "decode": decode_ms}
 

@@ -1,0 +1,236 @@
+"""A training, put together from a configuration."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from drivevlm.build.assets import asset_folder
+from drivevlm.build.learning_settings import Learning
+from drivevlm.build.models import placed
+from drivevlm.build.table import DATA, Say, open_packed
+from drivevlm.build.validation import validation
+from drivevlm.data.packed import PackedConfig
+from drivevlm.data.recording import Recording
+from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
+from drivevlm.dialogue.control import CODEC_TOKENS
+from drivevlm.dialogue.dialogue import Dialogue
+from drivevlm.dialogue.pictures import ImageConfig, Picture
+from drivevlm.model.adapters import with_adapters
+from drivevlm.model.assembly import new_model
+from drivevlm.model.config import RANDOM
+from drivevlm.model.storage import load_model, save_model
+from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer, pretrained_tokenizer
+from drivevlm.train.batch import Desk, See, pixels_of
+from drivevlm.train.config import Stage, TrainConfig, TrainError
+from drivevlm.train.form import Forms
+from drivevlm.train.learner import rates_of
+from drivevlm.train.lessons import DataSet, Progress
+from drivevlm.train.loop import Task
+from drivevlm.train.views import Views
+from drivevlm.train.vocabulary import texts_of
+from drivevlm.vlm.chat import Chat
+from drivevlm.vlm.loading import quiet
+
+START = "start"
+"""Of a run: the model that it began with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What is needed before any weight is there.
+
+    Attributes:
+        learning: The configuration.
+        dialogue: The prompt.
+        sets: What is learned from.
+        val: What it is validated on.
+    """
+
+    learning: Learning
+    dialogue: Dialogue
+    sets: tuple[DataSet, ...]
+    val: tuple[Recording, ...]
+
+
+def prepared(learning: Learning, say: Say, progress: Progress) -> Prepared:
+    """Open the data and read the prompt. Raises DataError and PromptError."""
+    settings = learning.settings
+    name, config = learning.data
+    shown = {block.value: getattr(settings.block, block.value).value for block in Block}
+    blocks = BlockConfig(**{block: Switch(word) for block, word in shown.items()})
+    dialogue = Dialogue.of(learning.prompt, blocks, asset_folder("prompts"))
+    recordings = [DATA[name].construct(config, say), *(_packed(path) for path in settings.also)]
+    sets = tuple(DataSet.of(recording, progress) for recording in recordings)
+    for each in sets:
+        say(each.told())
+    val = tuple(_packed(path) for path in settings.val.paths)
+    _check_apart(recordings, val)
+    return Prepared(learning, dialogue, sets, val)
+
+
+def _packed(path: str) -> Recording:
+    return open_packed(PackedConfig(path=path), lambda line: None)
+
+
+def _check_apart(learned: Sequence[Recording], val: Sequence[Recording]) -> None:
+    """Raises TrainError where a clip is learned from and validated on."""
+    mine = {token for recording in learned for s in recording.scenes() for token in s.tokens}
+    for recording in val:
+        both = [token for s in recording.scenes() for token in s.tokens if token in mine]
+        if both:
+            raise TrainError(
+                f"{len(both)} clips of {recording.name} would be learned from and validated on, "
+                f"e.g. {both[0]}: name other data with val.path= and val.also="
+            )
+
+
+def task_of(
+    ready: Prepared, folder: Path, accelerator: Accelerator, say: Say, progress: Progress
+) -> Task:
+    """The training itself. Raises ModelError, TrainError, SettingError.
+
+    The folder keeps the model that it begins with, so that it goes on with the same.
+    """
+    learning = ready.learning
+    settings, config = learning.settings, learning.settings.train
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    forms = Forms(ready.dialogue, config)
+    start = folder / START
+    if accelerator.is_main_process and not (start / "config.json").is_file():
+        model, processor = _begun(ready, forms, say)
+        _save(model, processor, False, start)
+    accelerator.wait_for_everyone()
+    with quiet():
+        model, processor = load_model(start)
+    if config.checkpointing:
+        network: Any = model
+        network.gradient_checkpointing_enable()
+    adapted = learning.model.adapter.rank > 0
+    learns = with_adapters(model, learning.model.adapter) if adapted else model
+    chat = Chat(processor)
+    sets, see, encoded = _eyes(ready, model, chat, accelerator, say, progress)
+    return Task(
+        config=config,
+        stages=settings.stage,
+        model=learns,
+        learnable=frozenset(n for n, p in learns.named_parameters() if p.requires_grad),
+        desk=Desk(
+            sets,
+            forms,
+            chat,
+            config.weights,
+            model.config.text_config.max_position_embeddings,
+            see,
+            encoded,
+            config.seed,
+        ),
+        save_model=partial(_save, learns, processor, adapted),
+        folder=folder,
+        accelerator=accelerator,
+        validate=validation(
+            ready.val,
+            ready.dialogue,
+            batch_size=settings.val.batch_size,
+            most=config.val_clips,
+            seed=config.seed,
+            progress=progress,
+        )
+        if ready.val
+        else None,
+    )
+
+
+def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:
+    """The model that a run begins with: from a folder, or new."""
+    settings = ready.learning.settings
+    if settings.start:
+        with quiet():
+            return load_model(Path(settings.start).expanduser())
+    config = placed(ready.learning.model)
+    if config.decoder.weights == RANDOM:
+        texts = texts_of(ready.sets, forms, seed=settings.train.seed)
+        tokenizer = learned_tokenizer(texts, vocabulary=settings.train.vocabulary)
+        say(f"a tokenizer of {len(tokenizer)} tokens was learned from the prompts and answers")
+    else:
+        # A language model that knows words knows them by its own tokenizer.
+        tokenizer = pretrained_tokenizer(Path(config.decoder.weights))
+    with quiet():
+        return new_model(config, tokenizer, codec_tokens=CODEC_TOKENS, chat_template=CHAT_TEMPLATE)
+
+
+def _eyes(
+    ready: Prepared,
+    model: Any,
+    chat: Chat,
+    accelerator: Accelerator,
+    say: Say,
+    progress: Progress,
+) -> tuple[tuple[DataSet, ...], See, bool]:
+    """The data sets but for clips that cannot be looked at, who looks, and whether at features."""
+    settings, images = ready.learning.settings, ready.learning.prompt.images
+    frozen = all(_encoder_rests(stage, settings.train) for stage in settings.stage)
+    if not (settings.train.cached and frozen):
+        return ready.sets, _Pixels(images, chat), False
+    cache = Path(settings.cache).expanduser() if settings.cache else user_cache_path("drivevlm")
+    views: list[Views] = []
+    for each in ready.sets:
+        args = (cache / "train", each.recording, images, model, chat.processor)
+        if accelerator.is_main_process:
+            Views(*args).prepare(each.tokens, progress)
+        accelerator.wait_for_everyone()
+        views.append(Views(*args))
+    sets = tuple(each.without(v.faults) for each, v in zip(ready.sets, views, strict=True))
+    for each, v in zip(sets, views, strict=True):
+        if v.faults:
+            say(each.told())
+    return sets, _Features(views), True
+
+
+def _encoder_rests(stage: Stage, config: TrainConfig) -> bool:
+    return rates_of(stage, config.rates)["encoder"] == 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pixels:
+    """Looks at the pictures themselves."""
+
+    images: ImageConfig
+    chat: Chat
+
+    def __call__(
+        self, data: int, token: str, pictures: Sequence[Picture]
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        return pixels_of(self.images, self.chat, pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Features:
+    """Looks up what the frozen encoder gave."""
+
+    views: Sequence[Views]
+
+    def __call__(
+        self, data: int, token: str, pictures: Sequence[Picture]
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        return [
+            (torch.tensor(features), None if rays is None else torch.tensor(rays).float())
+            for features, rays in self.views[data].of(token, pictures)
+        ]
+
+
+def _save(model: Any, processor: Any, adapted: bool, folder: Path) -> None:
+    """The whole model, what adapters learned put into the weights of a copy."""
+    whole = copy.deepcopy(model).merge_and_unload() if adapted else model
+    with quiet():
+        save_model(whole, processor, folder)

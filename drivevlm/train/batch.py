@@ -1,0 +1,168 @@
+"""A batch of lessons as tensors; what it holds depends on its place in the course alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drivevlm.data.recording import DataError
+from drivevlm.dialogue.blocks import Switch
+from drivevlm.dialogue.pictures import ImageConfig, Picture, image_part
+from drivevlm.model.pooling import Grid
+from drivevlm.train.config import SectionWeights
+from drivevlm.train.form import Forms
+from drivevlm.train.lesson import Lesson, check_fits, lesson_of
+from drivevlm.train.lessons import DataSet, Place
+from drivevlm.vlm.chat import Chat
+from drivevlm.world.camera import FrameError
+
+See = Callable[[int, str, Sequence[Picture]], list[tuple[Tensor, Tensor | None]]]
+"""Of some pictures of a clip of a data set: features or pixels, and rays of the cells."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B lessons. L: tokens of the longest. A: tokens of the longest answer.
+
+    Prompts are padded on the left, as they are when the model is asked, so that all end together.
+
+    Attributes:
+        input_ids, attention_mask, position_ids: (B, L).
+        targets: (B, A) the answers, at the right end.
+        weights: (B, A) 0 where there is none.
+        sections: (B, A) as in ``Lesson``; -1 where there is none.
+        images: Features (C, h, w) or pixels (3, H, W) of all rows' images in one list.
+        rays: (6, h, w) of each, or None.
+        ages_s: (N,).
+        grids: Of each image.
+        encoded: Whether images are features.
+        faults: Clips that had to be left out, and why.
+        draw: Seed of whatever the model itself draws, dropout of adapters say.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    targets: Tensor
+    weights: Tensor
+    sections: Tensor
+    images: list[Tensor]
+    rays: list[Tensor | None]
+    ages_s: Tensor
+    grids: list[Grid]
+    encoded: bool
+    faults: dict[str, str]
+    draw: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """Where lessons are prepared.
+
+    Attributes:
+        sets: What there is to learn.
+        forms: Ways of asking.
+        chat: Writes prompts.
+        weights: Of sections.
+        context_tokens: Of the model.
+        see: Looks at pictures.
+        encoded: Whether it gives features.
+        seed: Of all that is drawn.
+    """
+
+    sets: Sequence[DataSet]
+    forms: Forms
+    chat: Chat
+    weights: SectionWeights
+    context_tokens: int
+    see: See
+    encoded: bool
+    seed: int
+
+    def batch(self, places: Sequence[Place]) -> Batch:
+        """The lessons of these places. A clip that cannot be read is left out, and told."""
+        lessons: list[Lesson] = []
+        seen: list[tuple[Tensor, Tensor | None]] = []
+        faults: dict[str, str] = {}
+        for place in places:
+            for lesson in self.lessons(place):
+                try:
+                    seen += self.see(place.data, lesson.token, lesson.pictures)
+                    lessons.append(lesson)
+                except (FrameError, DataError) as error:
+                    faults[lesson.token] = str(error)
+        return self._padded(lessons, seen, faults, draw=places[0].number)
+
+    def lessons(self, place: Place) -> list[Lesson]:
+        """Of one unit; both sides of a pair are asked in the same way."""
+        data = self.sets[place.data]
+        rng = np.random.default_rng([self.seed, 2, place.number])
+        cameras = tuple(s.camera.name for s in data[place.unit[0]][0].cameras)
+        form = self.forms.draw(rng, cameras)
+        found = []
+        for token in place.unit:
+            clip, decision = data[token]
+            shown = self.forms.shown(form, clip)
+            lesson = lesson_of(shown, decision, form.dialogue, self.chat, self.weights)
+            check_fits(lesson, self.context_tokens)
+            found.append(lesson)
+        return found
+
+    def _padded(
+        self,
+        lessons: Sequence[Lesson],
+        seen: Sequence[tuple[Tensor, Tensor | None]],
+        faults: dict[str, str],
+        *,
+        draw: int,
+    ) -> Batch:
+        length = max((lesson.length for lesson in lessons), default=1)
+        answer = max((len(lesson.answer_ids) for lesson in lessons), default=1)
+        pad = self.chat.tokenizer.pad_token_id
+        ids = [_left((*each.prompt_ids, *each.answer_ids), length, pad) for each in lessons]
+        mask = torch.tensor([_left([1] * each.length, length, 0) for each in lessons]).reshape(
+            -1, length
+        )
+        return Batch(
+            input_ids=torch.tensor(ids, dtype=torch.int64).reshape(-1, length),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            targets=_rows([each.answer_ids for each in lessons], answer, pad, torch.int64),
+            weights=_rows([each.weights for each in lessons], answer, 0.0, torch.float32),
+            sections=_rows([each.sections for each in lessons], answer, -1, torch.int64),
+            images=[image for image, _ in seen],
+            rays=[rays for _, rays in seen],
+            ages_s=torch.tensor(
+                [age for each in lessons for age in each.ages_s], dtype=torch.float32
+            ),
+            grids=[grid for each in lessons for grid in each.grids],
+            encoded=self.encoded,
+            faults=faults,
+            draw=draw,
+        )
+
+
+def _left(values: Sequence[float], length: int, pad: float) -> list[float]:
+    return [pad] * (length - len(values)) + list(values)
+
+
+def _rows(rows: Sequence[Sequence[float]], length: int, pad: float, dtype: torch.dtype) -> Tensor:
+    padded = [_left(row, length, pad) for row in rows]
+    return torch.tensor(padded, dtype=dtype).reshape(-1, length)
+
+
+def pixels_of(
+    images: ImageConfig, chat: Chat, pictures: Sequence[Picture]
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Pictures as they are. Raises FrameError where one is missing or broken."""
+    found = []
+    for picture in pictures:
+        part = image_part(picture, images, Switch.ON, lambda _: "")
+        pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
+        rays = None if part.rays is None else chat.processor.cell_rays(part.rays)
+        found.append((pixels, rays))
+    return found

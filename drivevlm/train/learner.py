@@ -1,0 +1,220 @@
+"""One step of learning: losses of batches, gradients, and the optimiser with its schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from drivevlm.dialogue.sections import SectionName
+from drivevlm.train.batch import Batch
+from drivevlm.train.config import Rates, Stage, TrainConfig, TrainError
+from drivevlm.train.lesson import ENDS
+
+LAST_RATE = 0.05
+"""What is left of the highest rate at the end."""
+PARTS = ("encoder", "projector", "decoder")
+_NAMES = {"vision_encoder": "encoder", "projector": "projector", "language_model": "decoder"}
+
+
+class NotFiniteError(TrainError):
+    """A loss or gradient is no number; ``batches`` are those that made it."""
+
+    def __init__(self, message: str, batches: Sequence[Batch]) -> None:
+        super().__init__(message)
+        self.batches = batches
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a parameter belongs to."""
+    return next(part for module, part in _NAMES.items() if module in name.split("."))
+
+
+def rates_of(stage: Stage, rates: Rates) -> dict[str, float]:
+    """The highest learning rate of each part in a stage; 0 freezes it."""
+    if stage is Stage.ALIGN:
+        return {"encoder": 0.0, "projector": rates.projector, "decoder": 0.0}
+    return {part: getattr(rates, part) for part in PARTS}
+
+
+def freeze(model: nn.Module, rates: Mapping[str, float], learnable: frozenset[str]) -> None:
+    """Let learn what has a rate, of the parameters that may learn at all."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in learnable and rates[part_of(name)] > 0)
+
+
+def factor_at(step: int, config: TrainConfig) -> float:
+    """Of the highest rate at a step: a straight rise, then a cosine."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one step tells.
+
+    Attributes:
+        loss: Mean over weighted tokens, of all processes.
+        sections: Mean over tokens, by section.
+        gradient: Its length before it was clipped.
+        clips, tokens: Learned from, of this process.
+    """
+
+    loss: float
+    sections: Mapping[str, float]
+    gradient: float
+    clips: int
+    tokens: int
+
+
+class Learner:
+    """A model with an optimiser.
+
+    Args:
+        model: As it will be trained, adapters and all; what learns is chosen here.
+        config: Rates and the rest.
+        stage: Decides who learns.
+        accelerator: Of the processes.
+        learnable: Names of parameters that may learn: with adapters, not those of the decoder.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        stage: Stage,
+        accelerator: Accelerator,
+        learnable: frozenset[str],
+    ) -> None:
+        self.model, self.config, self.accelerator = model, config, accelerator
+        rates = rates_of(stage, config.rates)
+        freeze(model, rates, learnable)
+        self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        if not self.named:
+            raise TrainError(f"stage {stage.value}: nothing learns, all rates are 0")
+        self._rates = rates
+        self.optimiser = torch.optim.AdamW(self._groups(), betas=config.betas)
+        self._wrapped: Any = accelerator.prepare(model)
+        _steady(self._wrapped)
+
+    def step(self, batches: Sequence[Batch], number: int) -> Learned:
+        """Learn from some batches as from one. Raises NotFiniteError before anything is changed."""
+        factor = factor_at(number, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["highest"] * factor
+        sums = _Sums(self.accelerator.device)
+        total = self._total([batch.weights.sum() for batch in batches])
+        if total == 0:
+            raise TrainError("a step has no token to learn from: every clip of it was left out")
+        self.optimiser.zero_grad(set_to_none=True)
+        for k, batch in enumerate(batches):
+            # Processes exchange their gradients once, with the last batch.
+            early = k < len(batches) - 1
+            torch.manual_seed(batch.draw)
+            with self.accelerator.no_sync(self._wrapped) if early else nullcontext():
+                losses = self.token_losses(batch)
+                sums.add(losses.detach(), batch)
+                # Gradients are averaged over processes; the loss is a mean over all their tokens.
+                share = (losses * batch.weights.to(losses)).sum() / total
+                self.accelerator.backward(share * self.accelerator.num_processes)
+        length = self.accelerator.clip_grad_norm_(self.named.values(), self.config.clip)
+        learned = sums.learned(self.accelerator, total, float(length))
+        if not (math.isfinite(learned.loss) and math.isfinite(learned.gradient)):
+            raise NotFiniteError(
+                f"step {number}: the loss is {learned.loss}, the gradient {learned.gradient}",
+                batches,
+            )
+        self.optimiser.step()
+        return learned
+
+    def token_losses(self, batch: Batch) -> Tensor:
+        """(B, A) cross-entropy of each token of the answers; 0 where there is none."""
+        device, count = self.accelerator.device, batch.targets.shape[1]
+        known = "features" if batch.encoded else "pixel_values"
+        with self.accelerator.autocast():
+            logits = self._wrapped(
+                input_ids=batch.input_ids.to(device),
+                attention_mask=batch.attention_mask.to(device),
+                position_ids=batch.position_ids.to(device),
+                rays=[None if ray is None else ray.to(device) for ray in batch.rays],
+                ages_s=batch.ages_s.to(device),
+                grids=batch.grids,
+                logits_to_keep=count + 1,
+                use_cache=False,
+                **{known: [image.to(device) for image in batch.images]},
+            ).logits
+        there = (batch.sections >= 0).to(device)
+        losses = functional.cross_entropy(
+            logits[:, :-1].float().mT, batch.targets.to(device), reduction="none"
+        )
+        return losses * there
+
+    def _groups(self) -> list[dict[str, Any]]:
+        groups = []
+        for part in PARTS:
+            mine = [(n, p) for n, p in self.named.items() if part_of(n) == part]
+            for decays in (True, False):
+                chosen = [p for _, p in mine if (p.ndim > 1) is decays]
+                if chosen:
+                    groups.append(
+                        {
+                            "params": chosen,
+                            "highest": self._rates[part],
+                            "lr": self._rates[part],
+                            "weight_decay": self.config.weight_decay if decays else 0.0,
+                        }
+                    )
+        return groups
+
+    def _total(self, weights: Sequence[Tensor]) -> float:
+        """Of all processes' tokens."""
+        mine = torch.stack(list(weights)).sum().to(self.accelerator.device, torch.float64)
+        return float(self.accelerator.reduce(mine, "sum"))
+
+
+class _Sums:
+    """Losses by section, added up."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sum = torch.zeros(ENDS + 1, dtype=torch.float64, device=device)
+        self._count, self._weighted = torch.zeros_like(self._sum), torch.zeros_like(self._sum[:1])
+        self._clips = self._tokens = 0
+
+    def add(self, losses: Tensor, batch: Batch) -> None:
+        there = (batch.sections >= 0).to(losses.device)
+        places, values = batch.sections.to(losses.device)[there], losses[there].double()
+        self._sum.index_add_(0, places, values)
+        self._count.index_add_(0, places, torch.ones_like(values))
+        self._weighted += (losses * batch.weights.to(losses)).sum().double()
+        self._clips += len(losses)
+        self._tokens += int(batch.attention_mask.sum())
+
+    def learned(self, accelerator: Accelerator, total: float, gradient: float) -> Learned:
+        sums = torch.cat([self._sum, self._count, self._weighted])
+        *rest, weighted = accelerator.reduce(sums, "sum").tolist()
+        names = [section.value.lower() for section in SectionName] + ["end"]
+        found = zip(names, rest[: ENDS + 1], rest[ENDS + 1 :], strict=True)
+        return Learned(
+            weighted / total,
+            {name: value / count for name, value, count in found if count},
+            gradient,
+            self._clips,
+            self._tokens,
+        )
+
+
+def _steady(model: Any) -> None:
+    """Train, but leave an encoder's running statistics as they are."""
+    model.train()
+    for name, module in model.named_modules():
+        if name.split(".")[-1] == "vision_encoder":
+            module.eval()

@@ -1,0 +1,247 @@
+"""The whole of a training: stage after stage, step after step, to be broken off at any time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, Dataset
+
+from drivevlm.train.batch import Batch, Desk
+from drivevlm.train.checkpoint import (
+    found_checkpoint,
+    read_position,
+    restore,
+    write_checkpoint,
+)
+from drivevlm.train.config import Stage, TrainConfig
+from drivevlm.train.learner import Learner, NotFiniteError
+from drivevlm.train.lessons import Course, Place
+from drivevlm.train.watch import Watch
+
+LAST, BEST = "last", "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What a validation found.
+
+    Attributes:
+        figures: By name.
+        score: The higher the better: which checkpoint is the best.
+    """
+
+    figures: Mapping[str, float | None]
+    score: float
+
+
+Validate = Callable[[Path], Validated]
+"""Lets the model of a folder plan."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A training, ready to go.
+
+    Attributes:
+        config: How.
+        stages: One after another.
+        model: Adapters and all, at its beginning.
+        learnable: Names of its parameters that may learn.
+        desk: Prepares lessons.
+        save_model: Writes the model, adapters merged, into a folder.
+        folder: Of the run.
+        accelerator: Of the processes.
+        validate: None where there is nothing to validate on.
+    """
+
+    config: TrainConfig
+    stages: tuple[Stage, ...]
+    model: Any
+    learnable: frozenset[str]
+    desk: Desk
+    save_model: Callable[[Path], None]
+    folder: Path
+    accelerator: Accelerator
+    validate: Validate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        stage: Counted from 0.
+        step: Steps done in it.
+        best: Score of the best checkpoint; None before the first validation.
+        skipped: Clips that could not be read on the way.
+    """
+
+    stage: int = 0
+    step: int = 0
+    best: float | None = None
+    skipped: int = 0
+
+
+def train(task: Task, watch: Watch) -> Position:
+    """Go on from the last checkpoint, or begin; returns where it ended.
+
+    Raises TrainError where it cannot go on.
+    """
+    found = found_checkpoint(task.folder / LAST)
+    position = Position() if found is None else Position(**read_position(found))
+    watch.resume(position.stage, position.step)
+    for number in range(position.stage, len(task.stages)):
+        run = _Stage(task, watch, number)
+        # The first of the resumed stages takes its weights from the checkpoint. Any other goes on
+        # with the model of the stage before.
+        if found is not None and number == position.stage:
+            restore(run.learner, found)
+        if number > position.stage:
+            position = Position(number, 0, position.best, position.skipped)
+        position = run.go(position)
+        if position.step < task.config.steps:
+            break
+    return position
+
+
+class _Stage:
+    """One stage of a training."""
+
+    def __init__(self, task: Task, watch: Watch, number: int) -> None:
+        self.task, self.watch, self.number = task, watch, number
+        self.stage = task.stages[number]
+        self.learner = Learner(
+            task.model, task.config, self.stage, task.accelerator, task.learnable
+        )
+
+    def go(self, position: Position) -> Position:
+        """Take the steps that are left, up to ``stop_after``."""
+        config = self.task.config
+        until = min(config.steps, config.stop_after or config.steps)
+        waited_s = time.monotonic()
+        for batches in self._batches(position.step, until):
+            began_s = time.monotonic()
+            position = self._learn(batches, position)
+            self._tell(position, batches, data_s=began_s - waited_s)
+            position = self._pause(position, last=position.step == until)
+            waited_s = time.monotonic()
+        return position
+
+    def _learn(self, batches: Sequence[Batch], position: Position) -> Position:
+        began_s = time.monotonic()
+        try:
+            self._learned = self.learner.step(batches, position.step)
+        except NotFiniteError as error:
+            raise self._kept(error) from None
+        self._step_s = time.monotonic() - began_s
+        faults = {token: why for batch in batches for token, why in batch.faults.items()}
+        for token, why in faults.items():
+            self.watch.line(self._where(position) | {"skipped": token, "why": why})
+        skipped = position.skipped + len(faults)
+        return Position(self.number, position.step + 1, position.best, skipped)
+
+    def _tell(self, position: Position, batches: Sequence[Batch], *, data_s: float) -> None:
+        self.watch.learned(self._where(position), self._learned, data_s=data_s, step_s=self._step_s)
+
+    def _pause(self, position: Position, *, last: bool) -> Position:
+        """Validate and save where it is time to."""
+        config, task = self.task.config, self.task
+        due = bool(config.val_every) and position.step % config.val_every == 0
+        validates = task.validate is not None and (due or last)
+        if not (last or validates or position.step % config.save_every == 0):
+            return position
+        task.accelerator.wait_for_everyone()
+        if task.accelerator.is_main_process:
+            self._save(LAST, position)
+            if validates:
+                position = self._validated(position)
+        task.accelerator.wait_for_everyone()
+        return position
+
+    def _validated(self, position: Position) -> Position:
+        assert self.task.validate is not None
+        began_s = time.monotonic()
+        found = self.task.validate(self.task.folder / LAST)
+        spent_s = time.monotonic() - began_s
+        self.watch.line(
+            self._where(position) | {"validation": dict(found.figures), "seconds": spent_s}
+        )
+        if position.best is not None and found.score <= position.best:
+            return position
+        position = Position(self.number, position.step, found.score, position.skipped)
+        self._save(BEST, position)
+        self._save(LAST, position)
+        return position
+
+    def _save(self, name: str, position: Position) -> None:
+        learner = self.learner if name == LAST else None
+        write_checkpoint(self.task.folder / name, self.task.save_model, asdict(position), learner)
+
+    def _kept(self, error: NotFiniteError) -> NotFiniteError:
+        """The same error, its batch on disk."""
+        from safetensors.torch import save_file
+
+        file = self.task.folder / "not-finite.safetensors"
+        save_file(
+            {
+                f"{k}.{name}": getattr(batch, name).contiguous()
+                for k, batch in enumerate(error.batches)
+                for name in ("input_ids", "targets", "weights")
+            },
+            file,
+        )
+        return NotFiniteError(
+            f"{error}; its lessons are in {file}, and {self.task.folder / LAST} is from before: "
+            "lower train.rates or train.clip and resume",
+            error.batches,
+        )
+
+    def _where(self, position: Position) -> dict[str, Any]:
+        return {
+            "stage_number": self.number,
+            "stage": self.stage.value,
+            "step": position.step,
+            "steps": self.task.config.steps,
+        }
+
+    def _batches(self, first: int, until: int) -> Iterator[list[Batch]]:
+        """The batches of each step, of this process."""
+        config, accelerator = self.task.config, self.task.accelerator
+        each, processes = config.accumulate, accelerator.num_processes
+        course = Course(
+            self.task.desk.sets,
+            config.mixture,
+            clips=config.steps * each * processes * config.batch,
+            seed=config.seed + self.number,
+        )
+        places = list(course.batches(config.batch))
+        mine = places[first * each * processes + accelerator.process_index :: processes]
+        loader = DataLoader(
+            _Lessons(self.task.desk, mine[: (until - first) * each]),
+            batch_size=None,
+            shuffle=False,
+            num_workers=config.workers,
+            prefetch_factor=2 if config.workers else None,
+        )
+        step: list[Batch] = []
+        for batch in loader:
+            step.append(batch)
+            if len(step) == each:
+                yield step
+                step = []
+
+
+class _Lessons(Dataset[Batch]):
+    def __init__(self, desk: Desk, places: Sequence[tuple[Place, ...]]) -> None:
+        self._desk, self._places = desk, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._desk.batch(self._places[index])

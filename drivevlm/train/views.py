@@ -1,0 +1,148 @@
+"""What the images of clips look like to a frozen encoder: computed once, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drivevlm.data.recording import DataError, Recording
+from drivevlm.dialogue.blocks import Switch
+from drivevlm.dialogue.pictures import ImageConfig, Picture, image_part, pictures_of
+from drivevlm.model.network import DriveVLM
+from drivevlm.model.processor import DriveVLMProcessor
+from drivevlm.model.published import tensors_sha256
+from drivevlm.train.store import ArrayStore
+from drivevlm.vlm.native.features import picture_digest
+from drivevlm.world.camera import FrameError
+
+Progress = Callable[[str, int, int], None]
+Seen = tuple[NDArray[np.float16], NDArray[np.float16] | None]
+"""Features (C, h, w) and rays (6, h, w) of an image's cells; no rays where they are unknown."""
+FLUSH_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One clip: for each of its pictures by name, what its features and rays are called."""
+
+    pictures: Mapping[str, tuple[str, str | None]]
+    fault: str
+
+
+class Views:
+    """The features and rays of the pictures of one recording.
+
+    Args:
+        folder: Of all that is kept, for any recording and encoder.
+        recording: Whose clips are looked at.
+        images: Which pictures of them.
+        model: Its encoder, which must not learn.
+        processor: Of the model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recording: Recording,
+        images: ImageConfig,
+        model: DriveVLM,
+        processor: DriveVLMProcessor,
+    ) -> None:
+        self._recording, self._images = recording, images
+        self._model, self._processor = model, processor
+        eyes = tensors_sha256(model.vision_encoder.state_dict())
+        about = [recording.digest, asdict(images), processor.cell_px, eyes]
+        key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        self._lines_file = folder / f"views-{key}.jsonl"
+        self._features = ArrayStore(folder / f"features-{eyes[:16]}")
+        self._rays = ArrayStore(folder / f"rays-{processor.cell_px}")
+        self._clips = _read(self._lines_file, self._features, self._rays)
+
+    def prepare(self, tokens: Sequence[str], progress: Progress) -> None:
+        """Look at all clips that were not looked at before."""
+        missing = [token for token in tokens if token not in self._clips]
+        self._lines_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._lines_file.open("a", encoding="utf-8") as lines:
+            kept: list[str] = []
+            for done, token in enumerate(missing, 1):
+                line = self._clips[token] = self._look(token)
+                kept.append(json.dumps({"token": token, **asdict(line)}))
+                if len(kept) == FLUSH_EVERY or done == len(missing):
+                    # The numbers first: a line speaks of what is there.
+                    self._features.flush()
+                    self._rays.flush()
+                    lines.write("\n" + "\n".join(kept))  # apart from what a killed process left
+                    lines.flush()
+                    kept.clear()
+                progress("images of clips", len(tokens) - len(missing) + done, len(tokens))
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Clips that cannot be looked at, and why."""
+        return {token: line.fault for token, line in self._clips.items() if line.fault}
+
+    def of(self, token: str, pictures: Sequence[Picture]) -> Iterator[Seen]:
+        """What is known of some of a clip's pictures."""
+        known = self._clips[token].pictures
+        for picture in pictures:
+            features, rays = known[_name(picture)]
+            yield self._features[features], None if rays is None else self._rays[rays]
+
+    def _look(self, token: str) -> _Line:
+        try:
+            pictures = pictures_of(self._recording.clip(token), self._images)
+            with ThreadPoolExecutor(2) as pool:
+                parts = list(pool.map(self._pixels, pictures))
+        except (FrameError, DataError) as error:
+            return _Line({}, str(error))
+        found = {}
+        for picture, part in zip(pictures, parts, strict=True):
+            name = picture_digest(part.image_rgb)
+            if name not in self._features:
+                pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
+                with torch.no_grad():
+                    self._features.add(name, self._model.encode([pixels])[0].numpy())
+            found[_name(picture)] = name, self._keep_rays(part.rays)
+        return _Line(found, "")
+
+    def _pixels(self, picture: Picture) -> Any:
+        return image_part(picture, self._images, Switch.ON, _name)
+
+    def _keep_rays(self, rays: NDArray[np.float32] | None) -> str | None:
+        if rays is None:
+            return None
+        cells = self._processor.cell_rays(rays).numpy()
+        name = hashlib.blake2b(cells.tobytes(), digest_size=16).hexdigest()
+        if name not in self._rays:
+            self._rays.add(name, cells)
+        return name
+
+
+def _name(picture: Picture) -> str:
+    crop = ":".join(f"{edge:.4f}" for edge in picture.crop)
+    return f"{picture.camera.name} {picture.frame.stamp_us} {crop}"
+
+
+def _read(file: Path, features: ArrayStore, rays: ArrayStore) -> dict[str, _Line]:
+    """Clips that were looked at, as far as all that is said of them is there."""
+    found: dict[str, _Line] = {}
+    if not file.exists():
+        return found
+    for text in file.read_text(encoding="utf-8").split("\n"):
+        try:
+            about = json.loads(text)
+        except ValueError:  # the end of a killed process
+            continue
+        pictures = {name: (seen[0], seen[1]) for name, seen in about["pictures"].items()}
+        if all(f in features and (r is None or r in rays) for f, r in pictures.values()):
+            found[about["token"]] = _Line(pictures, about["fault"])
+    return found

@@ -1,0 +1,41 @@
+"""Models: what one costs, and bringing one out of the package that carries it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from drivevlm.build.models import IMPORTED, DescribeSettings, ImportSettings, placed
+from drivevlm.build.settings import plain, settings_from
+from drivevlm.record.run_folder import write_atomically
+from drivevlm.report.model_table import ModelTable
+from drivevlm.verbs.score import folder
+
+FORMAT = 1
+
+
+def describe_model(values: Mapping[str, Any], console: Console) -> Path | None:
+    """Print what a model costs; returns model.json, where ``out`` names its folder."""
+    # The network wakes torch: only who asks about it waits for that.
+    from drivevlm.model.describe import describe
+
+    settings = settings_from(DescribeSettings, values)
+    out = None if settings.out is None else folder(Path(settings.out))
+    description = describe(placed(settings.model), settings.workload)
+    told = {"format": FORMAT, "model": plain(settings.model), **plain(description)}
+    if out is not None:
+        write_atomically(out / "model.json", json.dumps(told, indent=1) + "\n")
+    console.print(ModelTable(description))
+    return None if out is None else out / "model.json"
+
+
+def import_model(name: str, settings: ImportSettings, console: Console) -> Path:
+    """Make a folder of an imported model; returns it."""
+    wheel = None if settings.wheel is None else Path(settings.wheel).expanduser()
+    if wheel is not None:
+        console.print(f"reading {wheel}: about half a minute", soft_wrap=True, markup=False)
+    return IMPORTED[name].bring(wheel)

@@ -1,0 +1,1 @@
+"""Our own model behind the seam: ``engine.NativeVLM``."""
