@@ -92,6 +92,7 @@ def train(task: Task, watch: Watch) -> Position:
 
     Raises TrainError where it cannot go on.
     """
+    task.folder.mkdir(parents=True, exist_ok=True)
     found = found_checkpoint(task.folder / LAST)
     position = Position() if found is None else Position(**read_position(found))
     watch.resume(position.stage, position.step)

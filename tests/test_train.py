@@ -1,0 +1,377 @@
+"""Teaching: the prompts are those that will be asked, and a broken training goes on as if whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from train_cases import CONFIG, begun, data, desk, losses, native, task
+
+from drivevlm.dialogue.blocks import Switch
+from drivevlm.dialogue.sections import SectionName
+from drivevlm.model.config import ModelError
+from drivevlm.train.checkpoint import found_checkpoint, read_position, write_checkpoint
+from drivevlm.train.config import (
+    Dropout,
+    EgoNoise,
+    FormShares,
+    Rates,
+    SectionWeights,
+    Stage,
+    TrainConfig,
+    TrainError,
+)
+from drivevlm.train.form import Forms, noisy
+from drivevlm.train.learner import Learner, NotFiniteError, factor_at
+from drivevlm.train.lesson import ENDS, check_fits, lesson_of
+from drivevlm.train.lessons import Course, DataSet
+from drivevlm.train.loop import LAST, Validated, train
+from drivevlm.train.watch import Watch, silent
+from drivevlm.vlm.chat import Chat
+from drivevlm.vlm.native.prompt import prompt_of
+
+pytest.importorskip("accelerate")
+HERE = Path(__file__).parent
+
+
+def watch(folder: Path) -> Watch:
+    return Watch(folder, silent, every=1)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / LAST / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# What is taught is what will be asked.
+
+
+@pytest.mark.parametrize("blocks", [{}, {"ego_status": Switch.OFF}, {"command": Switch.BLANK}])
+def test_a_lesson_reads_token_for_token_what_the_model_will_be_asked(blocks):
+    _, processor = begun()
+    chat, asked = Chat(processor), native(**blocks)
+    clip, decision = data()[data().tokens[3]]
+    lesson = lesson_of(clip, decision, asked, chat, SectionWeights())
+    prompt = prompt_of(chat, asked.ask(clip))
+    assert list(lesson.prompt_ids) == prompt.ids.tolist()
+    assert lesson.grids == prompt.grids
+    assert lesson.ages_s == pytest.approx(prompt.ages_s.tolist())
+
+
+def test_an_answer_is_what_the_dialogue_writes_and_the_end():
+    _, processor = begun()
+    chat, asked = Chat(processor), native()
+    clip, decision = data()[data().tokens[3]]
+    lesson = lesson_of(clip, decision, asked, chat, SectionWeights(detect=0.25, plan=4.0))
+    *answer, end = lesson.answer_ids
+    assert chat.tokenizer.decode(answer) == asked.answer(clip, decision)
+    assert end == chat.tokenizer.eos_token_id
+    assert lesson.sections[-1] == ENDS
+    assert list(dict.fromkeys(lesson.sections[:-1])) == list(range(len(SectionName)))
+    by_section = dict(zip(lesson.sections, lesson.weights, strict=True))
+    assert by_section[0] == 0.25
+    assert by_section[list(SectionName).index(SectionName.PLAN)] == 4.0
+
+
+def test_a_plan_takes_one_token_a_word_of_the_codec():
+    _, processor = begun()
+    clip, decision = data()[data().tokens[3]]
+    lesson = lesson_of(clip, decision, native(), Chat(processor), SectionWeights())
+    codec = set(begun()[0].config.codec_ids)
+    assert sum(token in codec for token in lesson.answer_ids) == 13
+
+
+def test_a_lesson_longer_than_the_context_is_told_with_its_counts():
+    _, processor = begun()
+    clip, decision = data()[data().tokens[0]]
+    lesson = lesson_of(clip, decision, native(), Chat(processor), SectionWeights())
+    check_fits(lesson, lesson.length)
+    with pytest.raises(TrainError, match=r"tokens \(8 of its 1 images, .* 20 positions"):
+        check_fits(lesson, 20)
+
+
+# What is drawn.
+
+
+def test_both_sides_of_a_pair_are_asked_alike():
+    forms = Forms(native(), CONFIG)
+    clip, _ = data()[data().tokens[5]]
+    form = forms.draw(np.random.default_rng(1), ("CAM_FRONT",))
+    a, b = (forms.shown(form, clip) for _ in range(2))
+    assert a.status == b.status
+    np.testing.assert_array_equal(a.history.xy_ego_m, b.history.xy_ego_m)
+
+
+def test_blocks_drop_out_as_often_as_told_and_cameras_never():
+    config = replace(CONFIG, dropout=Dropout(ego_status=0.5, block=0.25))
+    forms, rng = Forms(native(), config), np.random.default_rng(0)
+    drawn = [forms.draw(rng, ()).dialogue.blocks for _ in range(2000)]
+    assert np.mean([b.ego_status is Switch.OFF for b in drawn]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean([b.command is Switch.OFF for b in drawn]) == pytest.approx(0.25, abs=0.04)
+    assert all(b.cameras is Switch.ON for b in drawn)
+    assert all(b.prior is Switch.OFF for b in drawn)  # as the dialogue has it
+
+
+def test_noise_has_its_deviations_and_leaves_the_present_where_it_is():
+    clip, _ = data()[data().tokens[5]]
+    rng = np.random.default_rng(0)
+    shown = [noisy(clip, EgoNoise(speed_mps=0.2, position_m=0.1), rng) for _ in range(500)]
+    off = [s.status.speed_mps - clip.status.speed_mps for s in shown]
+    assert np.std(off) == pytest.approx(0.2, rel=0.15)
+    moved = np.array([s.history.xy_ego_m - clip.history.xy_ego_m for s in shown])
+    assert np.std(moved[:, 0]) == pytest.approx(0.1, rel=0.15)
+    assert not moved[:, -1].any()
+
+
+def test_a_course_takes_every_clip_once_a_turn_and_does_not_depend_on_where_it_began():
+    course = Course([data()], (), clips=64, seed=3)
+    batches = list(course.batches(8))
+    assert [len(batch) for batch in batches] == [8] * 8
+    tokens = [place.unit[0] for batch in batches for place in batch]
+    for turn in range(4):
+        assert sorted(tokens[16 * turn : 16 * turn + 16]) == sorted(data().tokens)
+    assert tokens[:16] != tokens[16:32]
+    again = list(Course([data()], (), clips=64, seed=3).batches(8))
+    assert [[p.number for p in b] for b in again] == [[p.number for p in b] for b in batches]
+
+
+def test_a_mixture_draws_by_its_shares():
+    small = DataSet(data().recording, data().units[:2], {}, data()._known)
+    places = [p for b in Course([data(), small], (1, 3), clips=4000, seed=0).batches(4) for p in b]
+    assert np.mean([p.data for p in places]) == pytest.approx(0.75, abs=0.03)
+    with pytest.raises(TrainError, match="1 shares for 2 data sets"):
+        Course([data(), small], (1,), clips=4, seed=0)
+
+
+def test_the_rate_rises_straight_and_falls_to_a_twentieth():
+    config = TrainConfig(steps=100, warmup=10)
+    assert factor_at(0, config) == pytest.approx(0.1)
+    assert factor_at(9, config) == 1.0
+    assert factor_at(100, config) == pytest.approx(0.05)
+    assert factor_at(55, config) == pytest.approx(0.525)
+
+
+# What learns.
+
+
+def test_align_moves_the_projector_alone(tmp_path):
+    before = {name: p.clone() for name, p in begun()[0].state_dict().items()}
+    train(task(tmp_path, replace(CONFIG, steps=2), stages=(Stage.ALIGN,)), watch(tmp_path))
+    after = weights(tmp_path)
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert moved
+    assert all(name.startswith("projector.") for name in moved)
+
+
+def test_a_loss_is_the_mean_over_weighted_tokens():
+    model, processor = begun()
+    config = replace(CONFIG, forms=FormShares(1, 0, 0))
+    writer = desk(processor, config)
+    places = next(Course([data()], (), clips=4, seed=0).batches(4))
+    from accelerate import Accelerator
+    from copy import deepcopy
+
+    learner = Learner(
+        deepcopy(model),
+        config,
+        Stage.SFT,
+        Accelerator(cpu=True),
+        frozenset(name for name, _ in model.named_parameters()),
+    )
+    batch = writer.batch(places)
+    with torch.no_grad():
+        each = learner.token_losses(batch)
+    expected = float((each * batch.weights).sum() / batch.weights.sum())
+    learned = learner.step([batch], 0)
+    assert learned.loss == pytest.approx(expected, rel=1e-6)
+    plan = list(SectionName).index(SectionName.PLAN)
+    assert learned.sections["plan"] == pytest.approx(
+        float(each[batch.sections == plan].mean()), rel=1e-6
+    )
+
+
+def test_two_batches_of_a_step_count_as_one():
+    from accelerate import Accelerator
+    from copy import deepcopy
+
+    model, processor = begun()
+    writer = desk(processor)
+    names = frozenset(name for name, _ in model.named_parameters())
+    places = next(Course([data()], (), clips=4, seed=0).batches(4))
+    found = []
+    for parts in ([places], [places[:2], places[2:]]):
+        learner = Learner(deepcopy(model), CONFIG, Stage.SFT, Accelerator(cpu=True), names)
+        batches = [writer.batch(part) for part in parts]
+        found.append([learner.step(batches, k).loss for k in range(3)])
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+# Broken off, and gone on with.
+
+
+def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(task(whole, replace(CONFIG, save_every=100)), watch(whole))
+    first = train(task(parts, replace(CONFIG, stop_after=12)), watch(parts))
+    assert first.step == 12
+    train(task(parts, replace(CONFIG, save_every=100)), watch(parts))
+    assert losses(parts) == losses(whole)
+    assert len(losses(whole)) == 30
+    assert same(weights(parts), weights(whole))
+
+
+def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(task(whole), watch(whole))
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from train_cases import task\n"
+        "from drivevlm.train.loop import train\n"
+        "from drivevlm.train.watch import Watch\n"
+        "def tell(line):\n"
+        "    if line['step'] == 14: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "folder = Path(sys.argv[2])\n"
+        "train(task(folder), Watch(folder, tell, every=1))\n"
+    )
+    died = subprocess.run([sys.executable, "-c", code, str(HERE), str(killed)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert read_position(found_checkpoint(killed / LAST))["step"] == 12
+    assert len(losses(killed)) == 14
+    train(task(killed), watch(killed))
+    assert losses(killed) == losses(whole)
+    assert same(weights(killed), weights(whole))
+
+
+def test_stages_follow_each_other_and_are_resumed_where_they_were(tmp_path):
+    config = replace(CONFIG, steps=4, save_every=100)
+    stages = (Stage.ALIGN, Stage.SFT)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(task(whole, config, stages), watch(whole))
+    train(task(parts, replace(config, stop_after=2), stages), watch(parts))
+    train(task(parts, config, stages), watch(parts))
+    assert len(losses(whole)) == 8
+    assert losses(parts) == losses(whole)
+    assert same(weights(parts), weights(whole))
+
+
+def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
+    scores = iter([0.1, 0.3, 0.2])
+
+    def validate(folder: Path) -> Validated:
+        assert (folder / "config.json").is_file()
+        return Validated({"l2_m": 1.0}, next(scores))
+
+    config = replace(CONFIG, steps=6, val_every=2)
+    position = train(task(tmp_path, config, validate=validate), watch(tmp_path))
+    assert position.best == 0.3
+    assert read_position(tmp_path / "best")["step"] == 4
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [2, 4, 6]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
+    def fills(folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    kept = tmp_path / "last"
+    write_checkpoint(kept, lambda folder: (folder / "model.safetensors").touch(), {"step": 1})
+    with pytest.raises(TrainError, match=r"last cannot be written .*No space left.*is whole"):
+        write_checkpoint(kept, fills, {"step": 2})
+    assert read_position(found_checkpoint(kept)) == {"step": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last"]
+
+
+@pytest.mark.parametrize("left", ["new", "old"])
+def test_a_checkpoint_is_found_where_a_killed_exchange_left_it(tmp_path, left):
+    kept = tmp_path / "last"
+    write_checkpoint(kept, lambda folder: None, {"step": 3})
+    kept.rename(tmp_path / f"last.{left}")
+    assert read_position(found_checkpoint(kept)) == {"step": 3}
+
+
+def test_a_loss_that_is_no_number_stops_before_anything_is_changed(tmp_path):
+    broken = task(tmp_path, replace(CONFIG, steps=2))
+    with torch.no_grad():
+        broken.model.projector.norm.weight.fill_(torch.nan)
+    before = {n: p.clone() for n, p in broken.model.named_parameters() if "decoder" in n}
+    with pytest.raises(NotFiniteError, match=r"step 0: the loss is nan.*not-finite\.safetensors"):
+        train(broken, watch(tmp_path))
+    assert set(load_file(tmp_path / "not-finite.safetensors")) >= {"0.input_ids", "0.targets"}
+    assert all(torch.equal(p, before[n]) for n, p in broken.model.named_parameters() if n in before)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    train(task(tmp_path, replace(CONFIG, steps=2, stop_after=1)), watch(tmp_path))
+    frozen = replace(CONFIG, steps=2, rates=Rates(encoder=0.0, projector=1e-3, decoder=0.0))
+    with pytest.raises(TrainError, match=r"belongs to another model or stage: \d+ tensors differ"):
+        train(task(tmp_path, frozen), watch(tmp_path))
+
+
+def test_nothing_that_learns_is_refused(tmp_path):
+    rates = Rates(encoder=0.0, projector=0.0, decoder=0.0)
+    with pytest.raises(TrainError, match="nothing learns"):
+        train(task(tmp_path, replace(CONFIG, rates=rates)), watch(tmp_path))
+
+
+def test_a_clip_whose_image_is_broken_is_left_out_and_named(tmp_path):
+    from drivevlm.world.camera import FrameError
+
+    ready = task(tmp_path, replace(CONFIG, steps=2))
+    sees, bad = ready.desk.see, data().tokens[0]
+
+    def see(number, token, pictures):
+        if token == bad:
+            raise FrameError("the JPEG is cut off")
+        return sees(number, token, pictures)
+
+    places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
+    batch = replace(ready.desk, see=see).batch(places)
+    assert batch.faults == {bad: "the JPEG is cut off"}
+    assert len(batch.input_ids) == 15
+
+
+def test_a_clip_without_a_whole_future_is_skipped_counted_and_named():
+    from looking import Sixteen
+
+    class WithEnd(Sixteen):
+        def truth(self, token):
+            truth = super().__getattr__("truth")(token)
+            if token == self.tokens[7]:
+                return replace(truth, steps={k: v for k, v in truth.steps.items() if k < 3})
+            return truth
+
+    found = DataSet.of(WithEnd(), lambda what, done, total: None)
+    assert len(found.tokens) == 15
+    assert "skipped 1 (the recorded future is incomplete), e.g." in found.told()
+
+
+def test_two_processes_learn_what_one_learns_with_twice_the_batches(tmp_path):
+    code = HERE / "two_processes.py"
+    one, two = tmp_path / "one", tmp_path / "two"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, code, one, "2"], check=True, env=environment)
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    subprocess.run([sys.executable, *launch, code, two, "1"], check=True, env=environment)
+    assert len(losses(two)) == 5
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+
+
+def test_an_unknown_model_folder_is_one_line(tmp_path):
+    from drivevlm.model.tokenizer import pretrained_tokenizer
+
+    with pytest.raises(ModelError, match="has no tokenizer that loads"):
+        pretrained_tokenizer(tmp_path)
