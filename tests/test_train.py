@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from train_cases import CONFIG, begun, data, desk, losses, native, task
 
@@ -35,16 +37,22 @@ from drivevlm.train.learner import Learner, NotFiniteError, factor_at
 from drivevlm.train.lesson import ENDS, check_fits, lesson_of
 from drivevlm.train.lessons import Course, DataSet
 from drivevlm.train.loop import LAST, Validated, train
+from drivevlm.train.pupil import Pupil
 from drivevlm.train.watch import Watch, silent
 from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.native.prompt import prompt_of
 
-pytest.importorskip("accelerate")
 HERE = Path(__file__).parent
 
 
 def watch(folder: Path) -> Watch:
     return Watch(folder, silent, every=1)
+
+
+def fresh(config: TrainConfig) -> Learner:
+    pupil = Pupil(deepcopy(begun()[0]), None)
+    names = frozenset(name for name, _ in pupil.named_parameters())
+    return Learner(pupil, config, Stage.SFT, Accelerator(cpu=True), names)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -176,23 +184,13 @@ def test_align_moves_the_projector_alone(tmp_path):
 
 
 def test_a_loss_is_the_mean_over_weighted_tokens():
-    model, processor = begun()
     config = replace(CONFIG, forms=FormShares(1, 0, 0))
-    writer = desk(processor, config)
+    writer = desk(begun()[1], config)
     places = next(Course([data()], (), clips=4, seed=0).batches(4))
-    from accelerate import Accelerator
-    from copy import deepcopy
-
-    learner = Learner(
-        deepcopy(model),
-        config,
-        Stage.SFT,
-        Accelerator(cpu=True),
-        frozenset(name for name, _ in model.named_parameters()),
-    )
+    learner = fresh(config)
     batch = writer.batch(places)
     with torch.no_grad():
-        each = learner.token_losses(batch)
+        each, _ = learner.losses(batch)
     expected = float((each * batch.weights).sum() / batch.weights.sum())
     learned = learner.step([batch], 0)
     assert learned.loss == pytest.approx(expected, rel=1e-6)
@@ -203,16 +201,11 @@ def test_a_loss_is_the_mean_over_weighted_tokens():
 
 
 def test_two_batches_of_a_step_count_as_one():
-    from accelerate import Accelerator
-    from copy import deepcopy
-
-    model, processor = begun()
-    writer = desk(processor)
-    names = frozenset(name for name, _ in model.named_parameters())
+    writer = desk(begun()[1])
     places = next(Course([data()], (), clips=4, seed=0).batches(4))
     found = []
     for parts in ([places], [places[:2], places[2:]]):
-        learner = Learner(deepcopy(model), CONFIG, Stage.SFT, Accelerator(cpu=True), names)
+        learner = fresh(CONFIG)
         batches = [writer.batch(part) for part in parts]
         found.append([learner.step(batches, k).loss for k in range(3)])
     assert found[1] == pytest.approx(found[0], rel=1e-5)
@@ -306,12 +299,12 @@ def test_a_checkpoint_is_found_where_a_killed_exchange_left_it(tmp_path, left):
 def test_a_loss_that_is_no_number_stops_before_anything_is_changed(tmp_path):
     broken = task(tmp_path, replace(CONFIG, steps=2))
     with torch.no_grad():
-        broken.model.projector.norm.weight.fill_(torch.nan)
-    before = {n: p.clone() for n, p in broken.model.named_parameters() if "decoder" in n}
+        broken.pupil.model.projector.norm.weight.fill_(torch.nan)
+    before = {n: p.clone() for n, p in broken.pupil.named_parameters() if "decoder" in n}
     with pytest.raises(NotFiniteError, match=r"step 0: the loss is nan.*not-finite\.safetensors"):
         train(broken, watch(tmp_path))
     assert set(load_file(tmp_path / "not-finite.safetensors")) >= {"0.input_ids", "0.targets"}
-    assert all(torch.equal(p, before[n]) for n, p in broken.model.named_parameters() if n in before)
+    assert all(torch.equal(p, before[n]) for n, p in broken.pupil.named_parameters() if n in before)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

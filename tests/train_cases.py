@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from drivevlm.train.config import Stage, TrainConfig
 from drivevlm.train.form import Forms
 from drivevlm.train.lessons import DataSet
 from drivevlm.train.loop import Task
+from drivevlm.train.pupil import Pupil
 from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
 
@@ -74,15 +76,14 @@ def desk(processor, config: TrainConfig = CONFIG, dialogue: Dialogue | None = No
 
 def task(folder: Path, config: TrainConfig = CONFIG, stages=(Stage.SFT,), **changes) -> Task:
     """A training from the beginning, with weights of its own."""
-    from copy import deepcopy
-
     model, processor = begun()
     learns = deepcopy(model)
+    pupil = Pupil(learns, None)
     given = {
         "config": config,
         "stages": stages,
-        "model": learns,
-        "learnable": frozenset(name for name, _ in learns.named_parameters()),
+        "pupil": pupil,
+        "learnable": frozenset(name for name, _ in pupil.named_parameters()),
         "desk": desk(processor, config),
         "save_model": lambda path: save_model(learns, processor, path),
         "folder": folder,

@@ -36,6 +36,7 @@ from drivevlm.train.form import Forms
 from drivevlm.train.learner import rates_of
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
+from drivevlm.train.pupil import Heads, Pupil
 from drivevlm.train.views import Views
 from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
@@ -118,13 +119,14 @@ def task_of(
         network.gradient_checkpointing_enable()
     adapted = learning.model.adapter.rank > 0
     learns = with_adapters(model, learning.model.adapter) if adapted else model
+    pupil = _pupil(learns, learning, model.config.text_config.hidden_size)
     chat = Chat(processor)
     sets, see, encoded = _eyes(ready, model, chat, accelerator, say, progress)
     return Task(
         config=config,
         stages=settings.stage,
-        model=learns,
-        learnable=frozenset(n for n, p in learns.named_parameters() if p.requires_grad),
+        pupil=pupil,
+        learnable=frozenset(n for n, p in pupil.named_parameters() if p.requires_grad),
         desk=Desk(
             sets,
             forms,
@@ -134,6 +136,7 @@ def task_of(
             see,
             encoded,
             config.seed,
+            percepts=pupil.heads is not None,
         ),
         save_model=partial(_save, learns, processor, adapted),
         folder=folder,
@@ -149,6 +152,16 @@ def task_of(
         if ready.val
         else None,
     )
+
+
+def _pupil(model: Any, learning: Learning, width: int) -> Pupil:
+    """The model, and heads where a stage wants to know what is seen."""
+    config = learning.settings.train
+    if not config.perception and Stage.PERCEIVE not in learning.settings.stage:
+        return Pupil(model, None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Pupil(model, Heads(width))
 
 
 def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:

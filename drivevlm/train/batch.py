@@ -17,11 +17,30 @@ from drivevlm.train.config import SectionWeights
 from drivevlm.train.form import Forms
 from drivevlm.train.lesson import Lesson, check_fits, lesson_of
 from drivevlm.train.lessons import DataSet, Place
+from drivevlm.train.percepts import Percepts
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import FrameError
 
 See = Callable[[int, str, Sequence[Picture]], list[tuple[Tensor, Tensor | None]]]
 """Of some pictures of a clip of a data set: features or pixels, and rays of the cells."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """``Percepts`` of a row, as tensors, and how many images the row has."""
+
+    images: int
+    signal: int
+    lead_m: float
+    ahead_m: Tensor
+    shown: tuple[Tensor | None, ...]
+
+    @classmethod
+    def of(cls, percepts: Percepts) -> Seen:
+        """For the heads."""
+        shown = [None if each is None else torch.tensor(each) for each in percepts.shown]
+        ahead_m = torch.tensor(percepts.ahead_m, dtype=torch.float32)
+        return cls(len(shown), percepts.signal, percepts.lead_m, ahead_m, tuple(shown))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +61,7 @@ class Batch:
         encoded: Whether images are features.
         faults: Clips that had to be left out, and why.
         draw: Seed of whatever the model itself draws, dropout of adapters say.
+        seen: Of each row, what there is to see.
     """
 
     input_ids: Tensor
@@ -57,6 +77,14 @@ class Batch:
     encoded: bool
     faults: dict[str, str]
     draw: int
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    lesson: Lesson
+    looked: list[tuple[Tensor, Tensor | None]]
+    percepts: Percepts | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +100,7 @@ class Desk:
         see: Looks at pictures.
         encoded: Whether it gives features.
         seed: Of all that is drawn.
+        percepts: Whether heads are asked what is seen.
     """
 
     sets: Sequence[DataSet]
@@ -82,20 +111,21 @@ class Desk:
     see: See
     encoded: bool
     seed: int
+    percepts: bool = False
 
     def batch(self, places: Sequence[Place]) -> Batch:
         """The lessons of these places. A clip that cannot be read is left out, and told."""
-        lessons: list[Lesson] = []
-        seen: list[tuple[Tensor, Tensor | None]] = []
+        rows: list[_Row] = []
         faults: dict[str, str] = {}
         for place in places:
             for lesson in self.lessons(place):
                 try:
-                    seen += self.see(place.data, lesson.token, lesson.pictures)
-                    lessons.append(lesson)
+                    looked = self.see(place.data, lesson.token, lesson.pictures)
+                    seen = self.sets[place.data].percepts(lesson) if self.percepts else None
+                    rows.append(_Row(lesson, looked, seen))
                 except (FrameError, DataError) as error:
                     faults[lesson.token] = str(error)
-        return self._padded(lessons, seen, faults, draw=places[0].number)
+        return self._padded(rows, faults, draw=places[0].number)
 
     def lessons(self, place: Place) -> list[Lesson]:
         """Of one unit; both sides of a pair are asked in the same way."""
@@ -114,12 +144,12 @@ class Desk:
 
     def _padded(
         self,
-        lessons: Sequence[Lesson],
-        seen: Sequence[tuple[Tensor, Tensor | None]],
+        rows: Sequence[_Row],
         faults: dict[str, str],
         *,
         draw: int,
     ) -> Batch:
+        lessons, seen = [row.lesson for row in rows], [each for row in rows for each in row.looked]
         length = max((lesson.length for lesson in lessons), default=1)
         answer = max((len(lesson.answer_ids) for lesson in lessons), default=1)
         pad = self.chat.tokenizer.pad_token_id
@@ -143,6 +173,7 @@ class Desk:
             encoded=self.encoded,
             faults=faults,
             draw=draw,
+            seen=tuple(Seen.of(row.percepts) for row in rows if row.percepts is not None),
         )
 
 

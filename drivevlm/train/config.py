@@ -17,6 +17,9 @@ class TrainError(Exception):
 class Stage(str, Enum):
     """What learns."""
 
+    PERCEIVE = (
+        "perceive"  # the projector: its tokens must tell what is seen, nobody reads or writes
+    )
     ALIGN = "align"  # the projector alone: it meets a language model that stays as it is
     SFT = "sft"  # all that ``train.rates`` gives a rate
 
@@ -134,6 +137,8 @@ class TrainConfig:
         precision: ``float32``, or ``bfloat16`` by autocast.
         checkpointing: Forget activations and make them again, for less memory.
         weights: Of the sections in the loss.
+        perception: Weight of what heads on the visual tokens say of signal, vehicle and path ahead
+            and of objects; they are thrown away after. 0 is without, but in stage perceive.
         dropout: Of blocks.
         noise: On the ego's motion.
         forms: Of the answer.
@@ -162,6 +167,7 @@ class TrainConfig:
     precision: str = "float32"
     checkpointing: bool = False
     weights: SectionWeights = field(default_factory=SectionWeights)
+    perception: float = 0.0
     dropout: Dropout = field(default_factory=Dropout)
     noise: EgoNoise = field(default_factory=EgoNoise)
     forms: FormShares = field(default_factory=FormShares)

@@ -17,10 +17,11 @@ from drivevlm.dialogue.sections import SectionName
 from drivevlm.train.batch import Batch
 from drivevlm.train.config import Rates, Stage, TrainConfig, TrainError
 from drivevlm.train.lesson import ENDS
+from drivevlm.train.pupil import PERCEPTS, Pupil
 
 LAST_RATE = 0.05
 """What is left of the highest rate at the end."""
-PARTS = ("encoder", "projector", "decoder")
+PARTS = ("encoder", "projector", "decoder", "heads")
 _NAMES = {"vision_encoder": "encoder", "projector": "projector", "language_model": "decoder"}
 
 
@@ -33,15 +34,22 @@ class NotFiniteError(TrainError):
 
 
 def part_of(name: str) -> str:
-    """The part of the model that a parameter belongs to."""
-    return next(part for module, part in _NAMES.items() if module in name.split("."))
+    """The part of a ``Pupil`` that a parameter belongs to."""
+    words = name.split(".")
+    if words[0] == "heads":
+        return "heads"
+    return next(part for module, part in _NAMES.items() if module in words)
 
 
 def rates_of(stage: Stage, rates: Rates) -> dict[str, float]:
     """The highest learning rate of each part in a stage; 0 freezes it."""
-    if stage is Stage.ALIGN:
-        return {"encoder": 0.0, "projector": rates.projector, "decoder": 0.0}
-    return {part: getattr(rates, part) for part in PARTS}
+    whole = stage is Stage.SFT
+    return {
+        "encoder": rates.encoder if whole else 0.0,
+        "projector": rates.projector,
+        "decoder": rates.decoder if whole else 0.0,
+        "heads": rates.projector,
+    }
 
 
 def freeze(model: nn.Module, rates: Mapping[str, float], learnable: frozenset[str]) -> None:
@@ -63,8 +71,8 @@ class Learned:
     """What one step tells.
 
     Attributes:
-        loss: Mean over weighted tokens, of all processes.
-        sections: Mean over tokens, by section.
+        loss: Mean over weighted tokens, of all processes, and what heads add.
+        sections: Mean over tokens, by section; of heads, mean over batches.
         gradient: Its length before it was clipped.
         clips, tokens: Learned from, of this process.
     """
@@ -80,7 +88,7 @@ class Learner:
     """A model with an optimiser.
 
     Args:
-        model: As it will be trained, adapters and all; what learns is chosen here.
+        pupil: As it will be trained, adapters and all; what learns is chosen here.
         config: Rates and the rest.
         stage: Decides who learns.
         accelerator: Of the processes.
@@ -89,21 +97,23 @@ class Learner:
 
     def __init__(
         self,
-        model: nn.Module,
+        pupil: Pupil,
         config: TrainConfig,
         stage: Stage,
         accelerator: Accelerator,
         learnable: frozenset[str],
     ) -> None:
-        self.model, self.config, self.accelerator = model, config, accelerator
+        self.config, self.accelerator = config, accelerator
+        self._answers = stage is not Stage.PERCEIVE
+        self._perception = config.perception if self._answers else 1.0
         rates = rates_of(stage, config.rates)
-        freeze(model, rates, learnable)
-        self.named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        freeze(pupil, rates, learnable)
+        self.named = {n: p for n, p in pupil.named_parameters() if p.requires_grad}
         if not self.named:
             raise TrainError(f"stage {stage.value}: nothing learns, all rates are 0")
         self._rates = rates
         self.optimiser = torch.optim.AdamW(self._groups(), betas=config.betas)
-        self._wrapped: Any = accelerator.prepare(model)
+        self._wrapped: Any = accelerator.prepare(pupil)
         _steady(self._wrapped)
 
     def step(self, batches: Sequence[Batch], number: int) -> Learned:
@@ -121,13 +131,16 @@ class Learner:
             early = k < len(batches) - 1
             torch.manual_seed(batch.draw)
             with self.accelerator.no_sync(self._wrapped) if early else nullcontext():
-                losses = self.token_losses(batch)
-                sums.add(losses.detach(), batch)
+                losses, percepts = self.losses(batch)
+                sums.add(losses.detach(), percepts, batch)
                 # Gradients are averaged over processes; the loss is a mean over all their tokens.
                 share = (losses * batch.weights.to(losses)).sum() / total
-                self.accelerator.backward(share * self.accelerator.num_processes)
+                share = share * self.accelerator.num_processes
+                if percepts:
+                    share = share + self._perception * sum(percepts.values()) / len(batches)
+                self.accelerator.backward(share)
         length = self.accelerator.clip_grad_norm_(self.named.values(), self.config.clip)
-        learned = sums.learned(self.accelerator, total, float(length))
+        learned = sums.learned(self.accelerator, total, float(length), self._perception)
         if not (math.isfinite(learned.loss) and math.isfinite(learned.gradient)):
             raise NotFiniteError(
                 f"step {number}: the loss is {learned.loss}, the gradient {learned.gradient}",
@@ -136,27 +149,19 @@ class Learner:
         self.optimiser.step()
         return learned
 
-    def token_losses(self, batch: Batch) -> Tensor:
-        """(B, A) cross-entropy of each token of the answers; 0 where there is none."""
-        device, count = self.accelerator.device, batch.targets.shape[1]
-        known = "features" if batch.encoded else "pixel_values"
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, A) cross-entropy of each token of the answers, 0 where there is none; and of heads.
+
+        Where nobody answers, every token counts nothing.
+        """
         with self.accelerator.autocast():
-            logits = self._wrapped(
-                input_ids=batch.input_ids.to(device),
-                attention_mask=batch.attention_mask.to(device),
-                position_ids=batch.position_ids.to(device),
-                rays=[None if ray is None else ray.to(device) for ray in batch.rays],
-                ages_s=batch.ages_s.to(device),
-                grids=batch.grids,
-                logits_to_keep=count + 1,
-                use_cache=False,
-                **{known: [image.to(device) for image in batch.images]},
-            ).logits
-        there = (batch.sections >= 0).to(device)
-        losses = functional.cross_entropy(
-            logits[:, :-1].float().mT, batch.targets.to(device), reduction="none"
-        )
-        return losses * there
+            logits, percepts = self._wrapped(batch, answers=self._answers)
+        if logits is None:
+            return torch.zeros_like(batch.weights, device=self.accelerator.device), percepts
+        there = (batch.sections >= 0).to(logits.device)
+        targets = batch.targets.to(logits.device)
+        losses = functional.cross_entropy(logits[:, :-1].float().mT, targets, reduction="none")
+        return losses * there, percepts
 
     def _groups(self) -> list[dict[str, Any]]:
         groups = []
@@ -187,25 +192,35 @@ class _Sums:
     def __init__(self, device: torch.device) -> None:
         self._sum = torch.zeros(ENDS + 1, dtype=torch.float64, device=device)
         self._count, self._weighted = torch.zeros_like(self._sum), torch.zeros_like(self._sum[:1])
+        self._percepts = torch.zeros(2, len(PERCEPTS), dtype=torch.float64, device=device)
         self._clips = self._tokens = 0
 
-    def add(self, losses: Tensor, batch: Batch) -> None:
+    def add(self, losses: Tensor, percepts: Mapping[str, Tensor], batch: Batch) -> None:
         there = (batch.sections >= 0).to(losses.device)
         places, values = batch.sections.to(losses.device)[there], losses[there].double()
         self._sum.index_add_(0, places, values)
         self._count.index_add_(0, places, torch.ones_like(values))
         self._weighted += (losses * batch.weights.to(losses)).sum().double()
+        for place, name in enumerate(PERCEPTS):
+            if name in percepts:
+                self._percepts[0, place] += percepts[name].detach()
+                self._percepts[1, place] += 1
         self._clips += len(losses)
         self._tokens += int(batch.attention_mask.sum())
 
-    def learned(self, accelerator: Accelerator, total: float, gradient: float) -> Learned:
-        sums = torch.cat([self._sum, self._count, self._weighted])
-        *rest, weighted = accelerator.reduce(sums, "sum").tolist()
+    def learned(
+        self, accelerator: Accelerator, total: float, gradient: float, perception: float
+    ) -> Learned:
         names = [section.value.lower() for section in SectionName] + ["end"]
-        found = zip(names, rest[: ENDS + 1], rest[ENDS + 1 :], strict=True)
+        names += [f"sees_{name}" for name in PERCEPTS]
+        sums = torch.cat([self._sum, self._percepts[0], self._count, self._percepts[1]])
+        *told, weighted = accelerator.reduce(torch.cat([sums, self._weighted]), "sum").tolist()
+        found = zip(names, told[: len(names)], told[len(names) :], strict=True)
+        means = {name: value / count for name, value, count in found if count}
+        seen = sum(value for name, value in means.items() if name.startswith("sees_"))
         return Learned(
-            weighted / total,
-            {name: value / count for name, value, count in found if count},
+            weighted / total + perception * seen,
+            means,
             gradient,
             self._clips,
             self._tokens,

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from drivevlm.data.recording import DataError, Recording, twins_of
 from drivevlm.train.config import TrainError
+from drivevlm.train.lesson import Lesson
+from drivevlm.train.percepts import Percepts, percepts_of
 from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
 from drivevlm.world.labels import decision_from_truth
@@ -64,6 +66,15 @@ class DataSet:
     def __getitem__(self, token: str) -> tuple[Clip, Decision]:
         """A clip and its answer."""
         return self._known[token]
+
+    def percepts(self, lesson: Lesson) -> Percepts:
+        """What there is to see in a lesson."""
+        truth = self.recording.truth(lesson.token)
+        if truth is None:
+            raise DataError(f"clip {lesson.token} has no truth")
+        look = getattr(self.recording, "dense", None)
+        dense = {} if look is None else look(lesson.token)
+        return percepts_of(truth, dense, lesson.pictures, lesson.grids)
 
     def told(self) -> str:
         """How much there is, in words; what was skipped is counted by its reason and named."""

@@ -21,6 +21,7 @@ from drivevlm.train.checkpoint import (
 from drivevlm.train.config import Stage, TrainConfig
 from drivevlm.train.learner import Learner, NotFiniteError
 from drivevlm.train.lessons import Course, Place
+from drivevlm.train.pupil import Pupil
 from drivevlm.train.watch import Watch
 
 LAST, BEST = "last", "best"
@@ -50,8 +51,8 @@ class Task:
     Attributes:
         config: How.
         stages: One after another.
-        model: Adapters and all, at its beginning.
-        learnable: Names of its parameters that may learn.
+        pupil: The model, adapters and all, at its beginning.
+        learnable: Names of its parameters that may learn at all.
         desk: Prepares lessons.
         save_model: Writes the model, adapters merged, into a folder.
         folder: Of the run.
@@ -61,7 +62,7 @@ class Task:
 
     config: TrainConfig
     stages: tuple[Stage, ...]
-    model: Any
+    pupil: Pupil
     learnable: frozenset[str]
     desk: Desk
     save_model: Callable[[Path], None]
@@ -117,7 +118,7 @@ class _Stage:
         self.task, self.watch, self.number = task, watch, number
         self.stage = task.stages[number]
         self.learner = Learner(
-            task.model, task.config, self.stage, task.accelerator, task.learnable
+            task.pupil, task.config, self.stage, task.accelerator, task.learnable
         )
 
     def go(self, position: Position) -> Position:

@@ -5,7 +5,8 @@ way; those of things that are not there within ``AHEAD_M`` are NaN, and names ar
 
 - ``leader``, ``leader_body``, ``leader_gap_m``, ``leader_speed_mps``,
   ``leader_acceleration_mps2``: who is nearest ahead on the way (its tail may be all that is on
-  it, or a side that is in the way), and its ``Body``; the gap is from bumper to bumper.
+  it, or a side that is in the way), and its ``Body``; the gap is how far the ego could drive on
+  until its body, as wide as it is along the middle of the way, touches the leader's.
 - ``signal``, ``signal_link``, ``signal_state``, ``signal_m``: the next signal on the way: its
   plan, the ego's place in the plan's state (-1 if none), the letter shown there, and the distance
   of the line. Who has crossed the line is past the signal.
@@ -42,7 +43,7 @@ from drivevlm.world.pose import Floats
 from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.scene_log import STEP_S
 from drivevlm_sim.scene_log_file import on_grid
-from drivevlm_sim.traffic.beside import left_m, meets_m
+from drivevlm_sim.traffic.beside import Bodies, Middle, left_m
 from drivevlm_sim.traffic.demand import BLOCKER
 from drivevlm_sim.traffic.path import AHEAD_M, Occupants, Way, Ways, leader, rest_of_route
 from drivevlm_sim.traffic.record import Mover, Recording
@@ -94,8 +95,8 @@ class Witness:
         self._crossings: dict[int, tuple[tuple[str, float], ...]] = {}
         self._on_crossing: dict[int, dict[str, list[str]]] = {}
         self._on_foot: dict[int, tuple[list[str], Floats]] = {}
-        self._driving: dict[int, tuple[list[str], Floats, Floats]] = {}
-        self._lines: dict[int, tuple[Way, LineString]] = {}
+        self._driving: dict[int, Bodies] = {}
+        self._middles: dict[int, tuple[Way, Middle]] = {}
 
     def way(self, mover: Mover, row: int) -> Way:
         """A vehicle's way ahead in one of its rows."""
@@ -136,10 +137,7 @@ class Witness:
         }
 
     def _leader(self, mover: Mover, way: Way, lane_m: float, step: int) -> dict[str, Any]:
-        found = leader(way, lane_m, self._occupants, step, mover.track.name)
-        aside = self._aside(way, lane_m, step, mover.track.name)
-        if aside is not None and (found is None or aside[1] < found[1]):
-            found = aside
+        found = self._nearest(mover, way, lane_m, step)
         if found is None:
             empty = dict.fromkeys(("leader_gap_m", "leader_speed_mps", "blocked_m"), np.nan)
             return {
@@ -164,43 +162,49 @@ class Witness:
             "blocked_m": gap_m if blocked else np.nan,
         }
 
-    def _aside(self, way: Way, lane_m: float, step: int, own: str) -> tuple[str, float] | None:
-        """Who goes the same way and is nearest in the way ahead, from whatever lane.
+    def _nearest(
+        self, mover: Mover, way: Way, lane_m: float, step: int
+    ) -> tuple[str, float] | None:
+        """Who is nearest on the way ahead or in it, and how far the ego could drive on."""
+        middle, own = self._middle(way), mover.track.name
+        front_m = middle.front_m(lane_m)
+        vehicles = self._vehicles(step)
+        rows = self._aside(middle, front_m, vehicles)
+        on_way = leader(way, lane_m, self._occupants, step, own)
+        if on_way is not None:
+            rows.add(vehicles.names.index(on_way[0]))
+        within_m = (SIZES[mover.track.body].width_m / 2, IN_WAY_M)
+        gap_m, nearest = min(
+            (
+                (middle.meets_m(vehicles.outlines[row], *within_m) - front_m, vehicles.names[row])
+                for row in rows
+                if vehicles.names[row] != own
+            ),
+            default=(np.inf, ""),
+        )
+        return (nearest, gap_m) if nearest else None
+
+    def _aside(self, middle: Middle, front_m: float, vehicles: Bodies) -> set[int]:
+        """Rows of those who go the same way and are in the way ahead, from whatever lane.
 
         Such as who changes lanes, or waits in a junction to turn off.
         """
-        names, middles_m, halves_m = self._vehicles_m(step)
-        line = self._line(way)
-        front = line.interpolate(lane_m)
-        near = np.flatnonzero(np.hypot(*(middles_m - (front.x, front.y)).T) < _VEHICLE_AHEAD_M)
-        middle_m, half_m = middles_m[near], halves_m[near]
-        bodies = shapely.linestrings(np.stack([middle_m - half_m, middle_m + half_m], axis=1))
-        at_m = np.asarray(shapely.line_locate_point(line, shapely.points(middle_m - half_m)))
+        line = middle.line
+        away_m = np.hypot(*(vehicles.middles_m - middle.xy_m(front_m)).T)
+        near = np.flatnonzero(away_m < _VEHICLE_AHEAD_M)
+        near = near[shapely.dwithin(line, vehicles.lines[near], IN_WAY_M)]
+        half_m = vehicles.halves_m[near]
+        tails = shapely.points(vehicles.middles_m[near] - half_m)
+        at_m = np.asarray(shapely.line_locate_point(line, tails))
         ends = (shapely.line_interpolate_point(line, at_m + ahead_m) for ahead_m in (1.0, 0.0))
         along = np.subtract(*(shapely.get_coordinates(end) for end in ends))
         same_way = (along * half_m).sum(axis=1) > np.hypot(*half_m.T) / 2
-        in_way = shapely.dwithin(line, bodies, IN_WAY_M) & same_way & (at_m > lane_m)
-        found = [
-            (meets_m(line, middle_m[k], half_m[k], IN_WAY_M) - lane_m, names[near[k]])
-            for k in np.flatnonzero(in_way)
-            if names[near[k]] != own
-        ]
-        gap_m, name = min(found, default=(np.inf, ""))
-        return (name, gap_m) if name else None
+        return set(near[same_way & (at_m > front_m)].tolist())
 
-    def _vehicles_m(self, step: int) -> tuple[list[str], Floats, Floats]:
-        """Names of all vehicles in a step, (N, 2) middles, and (N, 2) from there to the fronts."""
+    def _vehicles(self, step: int) -> Bodies:
         if step not in self._driving:
-            here = [
-                (name, mover.track, row, mover.length_m / 2)
-                for name, mover in self.recording.vehicles.items()
-                if (row := mover.track.at(step)) is not None
-            ]
-            middles_m = np.array([track.xy_m[row] for _, track, row, _ in here]).reshape(-1, 2)
-            yaw_rad = np.array([track.yaw_rad[row] for _, track, row, _ in here])
-            half_m = np.array([half for *_, half in here])
-            halves_m = np.stack([half_m * np.cos(yaw_rad), half_m * np.sin(yaw_rad)], axis=1)
-            self._driving[step] = ([name for name, *_ in here], middles_m, halves_m)
+            tracks = (mover.track for mover in self.recording.vehicles.values())
+            self._driving[step] = Bodies.there(tracks, step)
         return self._driving[step]
 
     def _signal(self, way: Way, lane_m: float, lane: str, step: int) -> dict[str, Any]:
@@ -296,12 +300,12 @@ class Witness:
 
     def _in_way(self, way: Way, lane_m: float, step: int) -> dict[str, Any]:
         names, xy_m = self._walkers_m(step)
-        line = self._line(way)
-        front = line.interpolate(lane_m)
-        near = np.flatnonzero(np.hypot(*(xy_m - (front.x, front.y)).T) < _WALKER_AHEAD_M)
+        middle = self._middle(way)
+        front_m = middle.front_m(lane_m)
+        near = np.flatnonzero(np.hypot(*(xy_m - middle.xy_m(front_m)).T) < _WALKER_AHEAD_M)
         points = shapely.points(xy_m[near])
-        away_m = np.asarray(shapely.line_locate_point(line, points)) - lane_m
-        ahead = np.flatnonzero(shapely.dwithin(line, points, IN_WAY_M) & (away_m > 0))
+        away_m = middle.driven_m(xy_m[near]) - front_m
+        ahead = np.flatnonzero(shapely.dwithin(middle.line, points, IN_WAY_M) & (away_m > 0))
         if not len(ahead):
             return {"walker": "", "walker_m": np.nan}
         nearest = ahead[np.argmin(away_m[ahead])]
@@ -319,14 +323,11 @@ class Witness:
             self._on_foot[step] = ([name for name, _ in here], places)
         return self._on_foot[step]
 
-    def _line(self, way: Way) -> LineString:
-        """A way's middle."""
-        if id(way) not in self._lines:
+    def _middle(self, way: Way) -> Middle:
+        if id(way) not in self._middles:
             lanes = self.recording.roads.lanes
-            points = np.concatenate([lanes[piece.lane].centre_m for piece in way.pieces])
-            apart = np.hypot(*np.diff(points, axis=0).T) > 1e-6  # shapely dislikes equal points
-            self._lines[id(way)] = (way, LineString(points[np.append(apart, True)]))
-        return self._lines[id(way)][1]
+            self._middles[id(way)] = (way, Middle([lanes[piece.lane] for piece in way.pieces]))
+        return self._middles[id(way)][1]
 
     def _passed_m(self, way: Way, link: Link) -> float:
         first = way.pieces[0].lane

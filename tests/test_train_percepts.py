@@ -1,0 +1,107 @@
+"""What there is to see: windows of a mask, lamps, the lead, and the path ahead."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from train_cases import CONFIG, begun, data, desk, losses, task
+
+from drivevlm.data.dense import DenseView, SignalHead
+from drivevlm.train.config import Stage
+from drivevlm.train.learner import Learner
+from drivevlm.train.lessons import Course
+from drivevlm.train.loop import LAST, train
+from drivevlm.train.percepts import KINDS, SIGNALS, UNKNOWN, path_ahead_m, percepts_of, shown_in
+from drivevlm.train.pupil import Heads, Pupil
+from drivevlm.train.watch import Watch, silent
+from drivevlm.world.sets import Signal
+
+VIEW = DenseView(
+    mask=np.array([[0, 0, 1, 1], [0, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 3]], dtype=np.uint16),
+    instances=("car", "walker", "stranger"),
+    depth_cm=None,
+    heads=(
+        SignalHead("light", Signal.RED, (10.0, 1.0, 12.0, 5.0)),
+        SignalHead("beyond", Signal.GREEN, (90.0, 1.0, 92.0, 5.0)),
+        SignalHead("dark", Signal.NONE, (1.0, 1.0, 2.0, 2.0)),
+    ),
+)
+
+
+def test_a_window_shows_what_some_pixel_of_it_shows():
+    shown = shown_in(VIEW, {"car": "vehicle", "walker": "human"}, (16, 16), (2, 2))
+    expected = np.zeros((len(KINDS), 2, 2), dtype=bool)
+    expected[KINDS.index("vehicle"), 0, 1] = True  # pixels 2 and 3 of the first row
+    expected[KINDS.index("human"), 1, 0] = True
+    expected[KINDS.index("red"), 0, 1] = True  # the head's middle is at (11, 3) of 16 x 16
+    np.testing.assert_array_equal(shown, expected)  # nobody knows the stranger's kind
+
+
+def test_the_path_ahead_lies_so_far_along_the_driven_way():
+    truth = data().recording.truth(data().tokens[4])
+    points = path_ahead_m(truth)
+    driven = np.concatenate([np.zeros((1, 2)), truth.future_path()[0]])
+    length_m = np.hypot(*np.diff(driven, axis=0).T).sum()
+    assert np.isfinite(points[:, 0]).tolist() == [length_m >= 10, length_m >= 20, length_m >= 30]
+    if length_m >= 10:
+        assert np.hypot(*points[0]) == pytest.approx(10, abs=1.0)
+
+
+def test_a_light_that_no_camera_shows_is_no_lesson():
+    recording = data().recording
+    lit = [t for t in data().tokens if recording.truth(t).labels.signal.state is not Signal.NONE]
+    for token in lit:
+        truth = recording.truth(token)
+        signal = truth.labels.signal
+        hidden = replace(truth.labels, signal=replace(signal, visible=False))
+        shown = replace(truth.labels, signal=replace(signal, visible=True))
+        assert percepts_of(replace(truth, labels=hidden), {}, [], []).signal == UNKNOWN
+        found = percepts_of(replace(truth, labels=shown), {}, [], []).signal
+        assert SIGNALS[found] is signal.state
+    assert lit
+
+
+def pupil() -> Pupil:
+    model = begun()[0]
+    torch.manual_seed(0)
+    return Pupil(deepcopy(model), Heads(model.config.text_config.hidden_size))
+
+
+def test_heads_learn_and_only_the_projector_with_them(tmp_path):
+    config = replace(CONFIG, steps=25, save_every=100)
+    learns = pupil()
+    before = {name: p.clone() for name, p in learns.model.state_dict().items()}
+    ready = task(
+        tmp_path,
+        config,
+        stages=(Stage.PERCEIVE,),
+        pupil=learns,
+        learnable=frozenset(name for name, _ in learns.named_parameters()),
+        desk=replace(desk(begun()[1], config), percepts=True),
+    )
+    train(ready, Watch(tmp_path, silent, every=1))
+    assert losses(tmp_path)[-1] < 0.8 * losses(tmp_path)[0]
+    moved = {n for n, p in learns.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert all(name.startswith("projector.") for name in moved)
+    assert (tmp_path / LAST / "model.safetensors").is_file()
+
+
+def test_heads_beside_the_answers_add_their_loss_by_its_weight():
+    batch = replace(desk(begun()[1]), percepts=True).batch(
+        next(Course([data()], (), clips=4, seed=0).batches(4))
+    )
+    found = []
+    for weight in (0.0, 2.0):
+        learns = pupil()
+        names = frozenset(name for name, _ in learns.named_parameters())
+        config = replace(CONFIG, perception=weight)
+        learner = Learner(learns, config, Stage.SFT, Accelerator(cpu=True), names)
+        found.append(learner.step([batch], 0))
+    assert found[0].sections["sees_ahead"] == pytest.approx(found[1].sections["sees_ahead"])
+    assert found[1].gradient > found[0].gradient
