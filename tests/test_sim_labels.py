@@ -1,4 +1,4 @@
-"""True reasons, on logs made by hand: one cause at a time."""
+"""True reasons, on logs made by hand: one cause at a time; and gaps, on roads made by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from drivevlm.world.sets import LaneRelation, Lateral, Longitudinal, Signal
+from drivevlm_sim.bodies import SIZES
 from drivevlm_sim.labels.decide import Cause, decided
 from drivevlm_sim.labels.label import labels_of
 from drivevlm_sim.labels.say import SETS, sentences
 from drivevlm_sim.scene_log import Body, SceneLog, Track, Weather
+from drivevlm_sim.traffic.facts import Witness
+from drivevlm_sim.traffic.record import Mover, Recording
+from drivevlm_sim.traffic.roads import Lane, Roads
 
 STEPS = 41
 NONE = {
@@ -160,3 +164,79 @@ def test_every_set_of_paraphrases_says_it_otherwise():
         assert len({sentences(made, reason, paraphrases=k) for k in range(SETS)}) == SETS
     with pytest.raises(ValueError, match="20 sets"):
         sentences(made, decided(made, 0), paraphrases=SETS)
+
+
+def told_gap_m(
+    way_m: np.ndarray, pose: tuple[float, float, float], *, at_m: float, stretch: float = 1.0
+) -> float:
+    """Of a sedan whose front is at 10 m of a lane, behind one whose middle is at x, y and yaw.
+
+    Args:
+        way_m: The middle of the lane.
+        pose: Of the one ahead.
+        at_m: Where that is along the lane.
+        stretch: By how much SUMO takes the lane to be longer than it lies.
+    """
+    length_m = float(np.hypot(*np.diff(way_m, axis=0).T).sum())
+    lane = Lane("e_0", "e", 0, length_m * stretch, 3.4, 13.9, way_m, "")
+    roads = Roads({"e_0": lane}, {}, {}, {"e": ("e_0",)}, (), {}, {}, {}, frozenset())
+
+    def mover(name: str, xy_m: np.ndarray, yaw_rad: float, front_m: float) -> Mover:
+        still = np.zeros(1)
+        track = Track(
+            *(name, Body.SEDAN, 0, xy_m[None], np.array([yaw_rad]), still, still),
+            lamps=np.zeros(1, dtype=np.uint8),
+            lane=("e_0",),
+        )
+        lane_m = np.array([front_m * stretch])
+        return Mover(track, xy_m[None], lane_m, ("e",), np.zeros(1, dtype=np.int64))
+
+    half_m = SIZES[Body.SEDAN].length_m / 2
+    ego = mover("ego", way_m[0] + (10.0 - half_m, 0.0), 0.0, 10.0)
+    lead = mover("lead", np.array(pose[:2]), pose[2], at_m + half_m)
+    vehicles = {"ego": ego, "lead": lead}
+    facts = Witness(Recording("t", False, roads, 0, 1, vehicles, {}, (), {})).facts("ego")
+    assert facts["leader"] == ["lead"]
+    return float(facts["leader_gap_m"][0])
+
+
+# A sedan is 4.62 m long and 1.9 m wide: its corners are 2.31 m ahead and 0.95 m aside of its
+# middle, and as the ego it sweeps 0.95 m to each side of the middle of its way.
+@pytest.mark.parametrize(
+    ("turned_deg", "left_m", "sooner_m"),
+    [
+        (0, 0.0, 2.31),
+        (90, 0.0, 0.95),  # its side
+        (45, 1.0, (2.31 + 0.95) / 2**0.5),  # its rear left corner, 0.04 m aside of the middle
+        # That corner is 2.04 m aside: the rear face comes within 0.95 m on x + y = const.
+        (45, 3.0, (2.31 + 0.95) / 2**0.5 + 0.95 - 3.0 + (2.31 - 0.95) / 2**0.5),
+        (30, 0.0, 2.31 * 3**0.5 / 2 + 0.95 / 2),  # its rear left corner, 0.33 m aside
+    ],
+)
+def test_a_gap_ends_where_the_ego_would_touch_who_stands_across(turned_deg, left_m, sooner_m):
+    straight = np.array([[0.0, 0.0], [60.0, 0.0]])
+    gap_m = told_gap_m(straight, (30.0, left_m, np.radians(turned_deg)), at_m=30.0)
+    assert gap_m == pytest.approx(30.0 - sooner_m - 10.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("turned_deg", "left_m", "sooner_rad"),
+    [
+        (0, 0.0, np.arctan(2.31 / 19.05)),  # its inner rear corner
+        (90, 0.0, np.arcsin(0.95 / 19.05)),  # its side, where the ego's inner edge goes
+        (45, 1.0, np.arctan(2.305 / 19.962)),  # its rear left corner
+        (30, 0.0, np.arctan(2.4755 / 20.332)),  # its rear left corner
+    ],
+)
+@pytest.mark.parametrize("stretch", [0.92, 1.0, 1.08])
+def test_round_a_bend_the_gap_is_in_metres_as_the_lane_lies(
+    turned_deg, left_m, sooner_rad, stretch
+):
+    """12 m straight on, then to the left with a radius of 20 m; the other is 45 degrees on."""
+    at_rad = np.radians(np.arange(0, 91, 0.5))
+    arc_m = np.stack([12.0 + 20.0 * np.sin(at_rad), 20.0 - 20.0 * np.cos(at_rad)], axis=1)
+    bend = np.concatenate([[[0.0, 0.0]], arc_m])
+    inwards_m = (20.0 - left_m) / 2**0.5
+    pose = (12.0 + inwards_m, 20.0 - inwards_m, np.radians(45 + turned_deg))
+    gap_m = told_gap_m(bend, pose, at_m=12.0 + 20.0 * np.pi / 4, stretch=stretch)
+    assert gap_m == pytest.approx(2.0 + 20.0 * (np.pi / 4 - sooner_rad), abs=0.01)

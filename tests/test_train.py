@@ -326,10 +326,10 @@ def test_a_clip_whose_image_is_broken_is_left_out_and_named(tmp_path):
     ready = task(tmp_path, replace(CONFIG, steps=2))
     sees, bad = ready.desk.see, data().tokens[0]
 
-    def see(number, token, pictures):
-        if token == bad:
+    def see(number, lesson):
+        if lesson.token == bad:
             raise FrameError("the JPEG is cut off")
-        return sees(number, token, pictures)
+        return sees(number, lesson)
 
     places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
     batch = replace(ready.desk, see=see).batch(places)

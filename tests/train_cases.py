@@ -68,7 +68,7 @@ def desk(processor, config: TrainConfig = CONFIG, dialogue: Dialogue | None = No
         chat=chat,
         weights=config.weights,
         context_tokens=4096,
-        see=lambda _, token, pictures: pixels_of(images, chat, pictures),
+        see=lambda _, lesson: pixels_of(images, chat, lesson),
         encoded=False,
         seed=config.seed,
     )

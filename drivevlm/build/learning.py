@@ -18,13 +18,14 @@ from drivevlm.build.assets import asset_folder
 from drivevlm.build.learning_settings import Learning
 from drivevlm.build.models import placed
 from drivevlm.build.table import DATA, Say, open_packed
+from drivevlm.build.taught import write_taught
 from drivevlm.build.validation import validation
 from drivevlm.data.packed import PackedConfig
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.control import CODEC_TOKENS
 from drivevlm.dialogue.dialogue import Dialogue
-from drivevlm.dialogue.pictures import ImageConfig, Picture
+from drivevlm.dialogue.pictures import ImageConfig
 from drivevlm.model.adapters import with_adapters
 from drivevlm.model.assembly import new_model
 from drivevlm.model.config import RANDOM
@@ -34,6 +35,7 @@ from drivevlm.train.batch import Desk, See, pixels_of
 from drivevlm.train.config import Stage, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.learner import rates_of
+from drivevlm.train.lesson import Lesson
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
 from drivevlm.train.pupil import Heads, Pupil
@@ -110,7 +112,7 @@ def task_of(
     start = folder / START
     if accelerator.is_main_process and not (start / "config.json").is_file():
         model, processor = _begun(ready, forms, say)
-        _save(model, processor, False, start)
+        _save(model, processor, ready.dialogue, start)
     accelerator.wait_for_everyone()
     with quiet():
         model, processor = load_model(start)
@@ -138,7 +140,7 @@ def task_of(
             config.seed,
             percepts=pupil.heads is not None,
         ),
-        save_model=partial(_save, learns, processor, adapted),
+        save_model=partial(_save, learns, processor, ready.dialogue, adapted=adapted),
         folder=folder,
         accelerator=accelerator,
         validate=validation(
@@ -221,10 +223,8 @@ class _Pixels:
     images: ImageConfig
     chat: Chat
 
-    def __call__(
-        self, data: int, token: str, pictures: Sequence[Picture]
-    ) -> list[tuple[Tensor, Tensor | None]]:
-        return pixels_of(self.images, self.chat, pictures)
+    def __call__(self, data: int, lesson: Lesson) -> list[tuple[Tensor, Tensor | None]]:
+        return pixels_of(self.images, self.chat, lesson)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,17 +233,18 @@ class _Features:
 
     views: Sequence[Views]
 
-    def __call__(
-        self, data: int, token: str, pictures: Sequence[Picture]
-    ) -> list[tuple[Tensor, Tensor | None]]:
+    def __call__(self, data: int, lesson: Lesson) -> list[tuple[Tensor, Tensor | None]]:
         return [
             (torch.tensor(features), None if rays is None else torch.tensor(rays).float())
-            for features, rays in self.views[data].of(token, pictures)
+            for features, rays in self.views[data].of(lesson.token, lesson.pictures)
         ]
 
 
-def _save(model: Any, processor: Any, adapted: bool, folder: Path) -> None:
-    """The whole model, what adapters learned put into the weights of a copy."""
+def _save(
+    model: Any, processor: Any, dialogue: Dialogue, folder: Path, *, adapted: bool = False
+) -> None:
+    """The whole model, adapters put into the weights of a copy, and how it was asked."""
     whole = copy.deepcopy(model).merge_and_unload() if adapted else model
     with quiet():
         save_model(whole, processor, folder)
+    write_taught(folder, dialogue)

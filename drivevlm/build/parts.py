@@ -14,6 +14,7 @@ from drivevlm.build.assets import asset_folder
 from drivevlm.build.ego_mlp import EgoMlpRow, mlp_rows
 from drivevlm.build.settings import SettingError, plain
 from drivevlm.build.table import ALL, BlockSetting, Chosen, Say
+from drivevlm.build.taught import unlike_taught
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.dialogue import Dialogue, Example
@@ -25,6 +26,7 @@ from drivevlm.evaluate.plan_run import Exchange, Shard
 from drivevlm.metrics.planning import PlanningProtocol, plan_at_steps
 from drivevlm.metrics.protocols import PROTOCOLS
 from drivevlm.planner import Planner, VLMPlanner, no_examples
+from drivevlm.vlm.config import NativeConfig
 from drivevlm.vlm.seam import VLM
 from drivevlm.world.clip import Clip
 from drivevlm.world.plan import Plan
@@ -103,6 +105,13 @@ class Parts:
             )
         run = self.chosen.settings.run
         return VLMPlanner("vlm", vlm, dialogue, examples, deadline_s=run.deadline_s, seed=run.seed)
+
+    def doubts(self) -> list[str]:
+        """Why a model of ours may not answer as it learned to, a line each."""
+        config = self.chosen.vlm[1]
+        if not isinstance(config, NativeConfig):
+            return []
+        return unlike_taught(Path(config.model).expanduser(), self.dialogue)
 
     def protocols(self) -> list[PlanningProtocol]:
         """Who scores."""

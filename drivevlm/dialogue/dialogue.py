@@ -114,6 +114,12 @@ class Dialogue:
         parts = [*self.prompt.templates, *told.values(), self.words.digest]
         return hashlib.sha256(repr([*parts, settings, self.blocks]).encode()).hexdigest()
 
+    @property
+    def words_digest(self) -> str:
+        """SHA-256 over the words alone, whatever sections and blocks they are asked with."""
+        words = [*self.prompt.templates, self.words.digest]
+        return hashlib.sha256(repr(words).encode()).hexdigest()
+
     def ask(self, clip: Clip, examples: Sequence[Example] = (), look: Look = image_part) -> Request:
         """The request for a clip, with the words of the examples but not their pictures.
 

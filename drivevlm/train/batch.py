@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from drivevlm.data.recording import DataError
 from drivevlm.dialogue.blocks import Switch
-from drivevlm.dialogue.pictures import ImageConfig, Picture, image_part
+from drivevlm.dialogue.pictures import ImageConfig, image_part
 from drivevlm.model.pooling import Grid
 from drivevlm.train.config import SectionWeights
 from drivevlm.train.form import Forms
@@ -21,8 +21,8 @@ from drivevlm.train.percepts import Percepts
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import FrameError
 
-See = Callable[[int, str, Sequence[Picture]], list[tuple[Tensor, Tensor | None]]]
-"""Of some pictures of a clip of a data set: features or pixels, and rays of the cells."""
+See = Callable[[int, Lesson], list[tuple[Tensor, Tensor | None]]]
+"""Of each picture of a lesson of a data set: features or pixels, and rays of the cells."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +120,7 @@ class Desk:
         for place in places:
             for lesson in self.lessons(place):
                 try:
-                    looked = self.see(place.data, lesson.token, lesson.pictures)
+                    looked = self.see(place.data, lesson)
                     seen = self.sets[place.data].percepts(lesson) if self.percepts else None
                     rows.append(_Row(lesson, looked, seen))
                 except (FrameError, DataError) as error:
@@ -139,7 +139,7 @@ class Desk:
             shown = self.forms.shown(form, clip)
             lesson = lesson_of(shown, decision, form.dialogue, self.chat, self.weights)
             check_fits(lesson, self.context_tokens)
-            found.append(lesson)
+            found.append(replace(lesson, look=form.look))
         return found
 
     def _padded(
@@ -187,13 +187,14 @@ def _rows(rows: Sequence[Sequence[float]], length: int, pad: float, dtype: torch
 
 
 def pixels_of(
-    images: ImageConfig, chat: Chat, pictures: Sequence[Picture]
+    images: ImageConfig, chat: Chat, lesson: Lesson
 ) -> list[tuple[Tensor, Tensor | None]]:
-    """Pictures as they are. Raises FrameError where one is missing or broken."""
+    """A lesson's pictures, changed as it says. Raises FrameError where one is missing or broken."""
     found = []
-    for picture in pictures:
+    for number, picture in enumerate(lesson.pictures):
         part = image_part(picture, images, Switch.ON, lambda _: "")
-        pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
+        image = part.image_rgb if lesson.look is None else lesson.look.apply(part.image_rgb, number)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         rays = None if part.rays is None else chat.processor.cell_rays(part.rays)
         found.append((pixels, rays))
     return found

@@ -97,6 +97,32 @@ class EgoNoise:
         _positive(self, at_least=0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How much pictures are changed, each clip in its own way; cached features never are.
+
+    Attributes:
+        on: Whether at all.
+        colour: Share by which each colour grows or shrinks at most.
+        light: Share of the brightness' gamma, either way.
+        noise: Largest deviation of the noise, of 255.
+        blur_px: Largest deviation of the blur.
+        jpeg: Lowest quality of half of the pictures; 95 and more compresses none.
+    """
+
+    on: bool = False
+    colour: float = 0.15
+    light: float = 0.3
+    noise: float = 6.0
+    blur_px: float = 0.8
+    jpeg: int = 40
+
+    def __post_init__(self) -> None:
+        _positive(self, at_least=0.0)
+        if self.colour >= 1 or not 1 <= self.jpeg <= 100:
+            raise ValueError(f"colour is below 1 and jpeg from 1 to 100, got {self}")
+
+
 FORMS: Mapping[str, tuple[SectionName, ...]] = {
     "full": tuple(SectionName),
     "plan_first": (SectionName.PLAN, *(s for s in SectionName if s is not SectionName.PLAN)),
@@ -141,6 +167,7 @@ class TrainConfig:
             and of objects; they are thrown away after. 0 is without, but in stage perceive.
         dropout: Of blocks.
         noise: On the ego's motion.
+        augment: Of pictures.
         forms: Of the answer.
         mixture: Shares of the data sets, in their order; empty takes them by their size.
         vocabulary: Tokens of a new tokenizer, learned from the data.
@@ -170,6 +197,7 @@ class TrainConfig:
     perception: float = 0.0
     dropout: Dropout = field(default_factory=Dropout)
     noise: EgoNoise = field(default_factory=EgoNoise)
+    augment: Augment = field(default_factory=Augment)
     forms: FormShares = field(default_factory=FormShares)
     mixture: tuple[float, ...] = ()
     vocabulary: int = 2048
@@ -199,6 +227,8 @@ class TrainConfig:
                 f"{self.stop_after}, {self.warmup}, {self.workers}, {self.threads}, "
                 f"{self.val_every}"
             )
+        if self.augment.on and self.cached:
+            raise ValueError("augment.on needs cached=false: what is cached was seen unchanged")
         if any(not share >= 0 for share in self.mixture) or (
             self.mixture and not sum(self.mixture)
         ):

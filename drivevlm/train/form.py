@@ -9,6 +9,7 @@ import numpy as np
 
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.dialogue import Dialogue
+from drivevlm.train.augment import Look
 from drivevlm.train.config import FORMS, Dropout, EgoNoise, TrainConfig
 from drivevlm.world.clip import Clip
 from drivevlm.world.ego import EgoHistory, EgoStatus
@@ -24,11 +25,13 @@ class Form:
         dialogue: With its blocks and sections.
         draw: Entropy of the noise on the ego.
         cameras_off: Names of cameras that drop out.
+        look: How pictures are changed; None leaves them.
     """
 
     dialogue: Dialogue
     draw: int
     cameras_off: frozenset[str]
+    look: Look | None
 
 
 class Forms:
@@ -63,6 +66,7 @@ class Forms:
             self._with[name, blocks],
             int(rng.integers(2**63)),
             frozenset(off if len(off) < len(cameras) else ()),
+            Look.draw(self._config.augment, rng) if self._config.augment.on else None,
         )
 
     def shown(self, form: Form, clip: Clip) -> Clip:

@@ -14,6 +14,7 @@ from drivevlm.dialogue.pictures import ImageConfig, Label, Picture
 from drivevlm.dialogue.sections import SectionName
 from drivevlm.model.pooling import Grid
 from drivevlm.model.processor import DriveVLMProcessor
+from drivevlm.train.augment import Look
 from drivevlm.train.config import SectionWeights, TrainError
 from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.native.conversation import adds_beginning, written
@@ -39,6 +40,7 @@ class Lesson:
         sections: Of the answer's tokens: a place in ``SectionName``, or ``ENDS``.
         ages_s, grids: Of the images, in the order of their places.
         pictures: The images themselves, in that order.
+        look: How they are changed; None leaves them.
     """
 
     token: str
@@ -49,6 +51,7 @@ class Lesson:
     ages_s: tuple[float, ...]
     grids: tuple[Grid, ...]
     pictures: tuple[Picture, ...]
+    look: Look | None = None
 
     @property
     def length(self) -> int:

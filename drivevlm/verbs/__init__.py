@@ -106,6 +106,9 @@ def evaluate(values: Values, groups: Groups, console: Console) -> Path:
     vlm = chosen.model(say) if needs_model(chosen.settings.planner) else None
     try:
         planners = parts.planners(vlm)
+        if vlm is not None:
+            for line in parts.doubts():
+                say(line, soft_wrap=True, markup=False)
         facts = manifest(identity=parts.identity(vlm), now=now, command=sys.argv)
         facts["groups"] = dict(groups)
         with RunFolder(out, facts) as run:

@@ -1,0 +1,192 @@
+"""What is learned from: features kept on disk, broken images, changed pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from looking import Sixteen
+from train_cases import CONFIG, IMAGES, begun, data, native
+
+from drivevlm.train.augment import Look
+from drivevlm.train.batch import pixels_of
+from drivevlm.train.config import Augment, SectionWeights, TrainConfig
+from drivevlm.train.form import Forms
+from drivevlm.train.lesson import lesson_of
+from drivevlm.train.lessons import DataSet
+from drivevlm.train.store import ArrayStore
+from drivevlm.train.views import Views
+from drivevlm.vlm.chat import Chat
+from drivevlm.world.camera import Frame, FrameError
+
+
+def unseen(what: str, done: int, total: int) -> None:
+    """Shows no bar."""
+
+
+def views(folder, recording=None, model=None) -> Views:
+    known, processor = begun()
+    return Views(folder, recording or data().recording, IMAGES, model or known, processor)
+
+
+def lesson(token):
+    clip, decision = data()[token]
+    return lesson_of(clip, decision, native(), Chat(begun()[1]), SectionWeights())
+
+
+# A store of arrays.
+
+
+def test_what_was_added_is_there_again(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"a{k}": rng.normal(size=(k + 1, 3)).astype(np.float16) for k in range(5)}
+    store = ArrayStore(tmp_path)
+    for name, array in arrays.items():
+        store.add(name, array)
+        np.testing.assert_array_equal(store[name], array)
+    store.flush()
+    again = ArrayStore(tmp_path)
+    assert len(again) == 5
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+@pytest.mark.parametrize("file", ["numbers.f16", "names.jsonl"])
+def test_a_store_that_was_broken_off_keeps_its_whole_arrays(tmp_path, file):
+    store = ArrayStore(tmp_path)
+    for k in range(3):
+        store.add(f"a{k}", np.full(4, k))
+    store.flush()
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:-3])
+    again = ArrayStore(tmp_path)
+    assert sorted(name for name in ("a0", "a1", "a2") if name in again) == ["a0", "a1"]
+    again.add("a2", np.full(4, 7))
+    again.flush()
+    np.testing.assert_array_equal(ArrayStore(tmp_path)["a2"], np.full(4, 7))
+    np.testing.assert_array_equal(ArrayStore(tmp_path)["a1"], np.full(4, 1))
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="does not fit half precision"):
+        ArrayStore(tmp_path).add("large", np.array([1e6]))
+
+
+# Features of a frozen encoder.
+
+
+def test_kept_features_are_those_of_the_pixels_and_are_made_once(tmp_path, monkeypatch):
+    known = views(tmp_path)
+    known.prepare(data().tokens[:3], unseen)
+    model, processor = begun()
+    for token in data().tokens[:3]:
+        mine = lesson(token)
+        pixels = pixels_of(IMAGES, Chat(processor), mine)
+        for (image, rays), (features, seen) in zip(
+            pixels, known.of(token, mine.pictures), strict=True
+        ):
+            with torch.no_grad():
+                made = model.encode([image])[0].half().numpy()
+            np.testing.assert_array_equal(features, made)
+            np.testing.assert_allclose(seen, rays.numpy(), atol=2e-3)
+    monkeypatch.setattr(model, "encode", lambda images: pytest.fail("encoded again"))
+    views(tmp_path).prepare(data().tokens[:3], unseen)
+
+
+def test_features_of_other_weights_are_others(tmp_path):
+    first = views(tmp_path)
+    first.prepare(data().tokens[:1], unseen)
+    from copy import deepcopy
+
+    other = deepcopy(begun()[0])
+    with torch.no_grad():
+        for parameter in other.vision_encoder.parameters():
+            parameter.mul_(1.5)
+    again = views(tmp_path, model=other)
+    again.prepare(data().tokens[:1], unseen)
+    mine = lesson(data().tokens[0]).pictures
+    pairs = zip(first.of(data().tokens[0], mine), again.of(data().tokens[0], mine), strict=True)
+    assert all(not np.array_equal(a[0], b[0]) for a, b in pairs)
+
+
+class CutOff:
+    """An image that ends too early."""
+
+    def read_bytes(self) -> bytes:
+        return b"\xff\xd8\xff\xe0 cut"
+
+    def __str__(self) -> str:
+        return "cut.jpg"
+
+
+class WithFault(Sixteen):
+    """The second clip's image is broken."""
+
+    def clip(self, token):
+        clip = super().clip(token)
+        if token != self.tokens[1]:
+            return clip
+        cameras = tuple(
+            replace(s, frames=tuple(replace(f, source=CutOff()) for f in s.frames))
+            for s in clip.cameras
+        )
+        return replace(clip, cameras=cameras)
+
+
+def test_a_broken_image_is_named_and_its_clip_left_out(tmp_path):
+    recording = WithFault()
+    known = views(tmp_path, recording)
+    known.prepare(recording.tokens[:3], unseen)
+    assert list(known.faults) == [recording.tokens[1]]
+    assert "cut.jpg" in known.faults[recording.tokens[1]]
+    left = DataSet.of(recording, unseen).without(known.faults)
+    assert len(left.tokens) == 15
+    assert "skipped 1" in left.told()
+    with pytest.raises(FrameError):
+        Frame.decode(recording.clip(recording.tokens[1]).cameras[0].frames[-1])
+
+
+# Changed pictures.
+
+
+def picture() -> np.ndarray:
+    return np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (48, 1, 3))
+
+
+def test_changed_pictures_keep_their_size_and_what_is_left_of_what():
+    config = Augment(on=True)
+    for seed in range(20):
+        look = Look.draw(config, np.random.default_rng(seed))
+        changed = look.apply(picture())
+        assert changed.shape == picture().shape
+        columns = changed.mean(axis=(0, 2))
+        assert columns[:8].mean() < columns[28:36].mean() < columns[-8:].mean()
+
+
+def test_one_draw_changes_a_picture_in_one_way():
+    looks = [Look.draw(Augment(on=True), np.random.default_rng(k)) for k in (1, 1, 2)]
+    shown = [look.apply(picture()) for look in looks]
+    assert np.array_equal(shown[0], shown[1])
+    assert not np.array_equal(shown[1], shown[2])
+
+
+def test_no_change_is_none():
+    config = Augment(on=True, colour=0, light=0, noise=0, blur_px=0, jpeg=100)
+    look = Look.draw(config, np.random.default_rng(0))
+    assert np.array_equal(look.apply(picture()), picture())
+
+
+def test_both_sides_of_a_pair_are_changed_alike():
+    config = replace(CONFIG, augment=Augment(on=True))
+    forms, rng = Forms(native(), config), np.random.default_rng(0)
+    drawn = [forms.draw(rng, ()).look for _ in range(3)]
+    assert all(a != b for a, b in pairwise(drawn))
+    assert Forms(native(), CONFIG).draw(rng, ()).look is None
+
+
+def test_cached_features_cannot_be_changed():
+    with pytest.raises(ValueError, match=r"augment\.on needs cached=false"):
+        TrainConfig(augment=Augment(on=True))
