@@ -51,7 +51,7 @@ class Sixteen:
 
     @property
     def digest(self):
-        return f"{self._whole.digest}-{self._old}-{self._turned}"
+        return f"{self._whole.digest}-{self._old}-{self._turned}-{self.tokens[0]}"
 
     def scenes(self):
         return tuple(SceneClips(f"s{k}", (token,)) for k, token in enumerate(self.tokens))
@@ -59,7 +59,7 @@ class Sixteen:
     def clip(self, token):
         place = self.tokens.index(token)
         clip = self._whole.clip(token)
-        shown = self._whole.clip(self.tokens[(place + self._turned) % 16])
+        shown = self._whole.clip(self.tokens[(place + self._turned) % len(self.tokens)])
         newest = self._whole.clip(self.tokens[0])
         cameras = []
         for mine, other, first in zip(clip.cameras, shown.cameras, newest.cameras, strict=True):

@@ -21,6 +21,7 @@ from drivevlm.train.percepts import Percepts
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import FrameError
 
+LONGEST_TRIED = 32
 See = Callable[[int, Lesson], list[tuple[Tensor, Tensor | None]]]
 """Of each picture of a lesson of a data set: features or pixels, and rays of the cells."""
 
@@ -126,6 +127,19 @@ class Desk:
                 except (FrameError, DataError) as error:
                     faults[lesson.token] = str(error)
         return self._padded(rows, faults, draw=places[0].number)
+
+    def check_longest(self) -> None:
+        """Raises TrainError where the longest lessons pass the model's context.
+
+        Of each data set the clips with the most proposals are asked for everything.
+        """
+        for data in self.sets:
+            clips = [data[token] for token in data.tokens]
+            clips.sort(key=lambda each: -len(each[0].proposals.boxes if each[0].proposals else ()))
+            for clip, decision in clips[:LONGEST_TRIED]:
+                form = self.forms.whole
+                lesson = lesson_of(clip, decision, form, self.chat, self.weights)
+                check_fits(lesson, self.context_tokens)
 
     def lessons(self, place: Place) -> list[Lesson]:
         """Of one unit; both sides of a pair are asked in the same way."""

@@ -54,6 +54,11 @@ class Forms:
         self._config = config
         self._with: dict[tuple[str, BlockConfig], Dialogue] = {}
 
+    @property
+    def whole(self) -> Dialogue:
+        """Every block that may be shown, and the longest answer."""
+        return self._dialogues["full"]
+
     def draw(self, rng: Rng, cameras: tuple[str, ...]) -> Form:
         """One of them, by the generator alone."""
         name = list(FORMS)[int(rng.choice(len(FORMS), p=self._chances))]

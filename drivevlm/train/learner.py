@@ -138,6 +138,11 @@ class Learner:
                 share = share * self.accelerator.num_processes
                 if percepts:
                     share = share + self._perception * sum(percepts.values()) / len(batches)
+                elif not self._answers:
+                    raise TrainError(
+                        "stage perceive: no clip of a batch tells what there is to see: learn from "
+                        "data with labels (drivevlm_labels.jsonl) and truth per pixel"
+                    )
                 self.accelerator.backward(share)
         length = self.accelerator.clip_grad_norm_(self.named.values(), self.config.clip)
         learned = sums.learned(self.accelerator, total, float(length), self._perception)

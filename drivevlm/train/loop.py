@@ -93,6 +93,7 @@ def train(task: Task, watch: Watch) -> Position:
 
     Raises TrainError where it cannot go on.
     """
+    task.desk.check_longest()
     task.folder.mkdir(parents=True, exist_ok=True)
     found = found_checkpoint(task.folder / LAST)
     position = Position() if found is None else Position(**read_position(found))
@@ -127,28 +128,26 @@ class _Stage:
         until = min(config.steps, config.stop_after or config.steps)
         waited_s = time.monotonic()
         for batches in self._batches(position.step, until):
-            began_s = time.monotonic()
-            position = self._learn(batches, position)
-            self._tell(position, batches, data_s=began_s - waited_s)
+            position = self._learn(batches, position, data_s=time.monotonic() - waited_s)
             position = self._pause(position, last=position.step == until)
             waited_s = time.monotonic()
         return position
 
-    def _learn(self, batches: Sequence[Batch], position: Position) -> Position:
+    def _learn(self, batches: Sequence[Batch], position: Position, *, data_s: float) -> Position:
+        """One step, and what is to be told of it."""
         began_s = time.monotonic()
         try:
-            self._learned = self.learner.step(batches, position.step)
+            learned = self.learner.step(batches, position.step)
         except NotFiniteError as error:
             raise self._kept(error) from None
-        self._step_s = time.monotonic() - began_s
+        step_s = time.monotonic() - began_s
         faults = {token: why for batch in batches for token, why in batch.faults.items()}
+        skipped = position.skipped + len(faults)
+        position = Position(self.number, position.step + 1, position.best, skipped)
         for token, why in faults.items():
             self.watch.line(self._where(position) | {"skipped": token, "why": why})
-        skipped = position.skipped + len(faults)
-        return Position(self.number, position.step + 1, position.best, skipped)
-
-    def _tell(self, position: Position, batches: Sequence[Batch], *, data_s: float) -> None:
-        self.watch.learned(self._where(position), self._learned, data_s=data_s, step_s=self._step_s)
+        self.watch.learned(self._where(position), learned, data_s=data_s, step_s=step_s)
+        return position
 
     def _pause(self, position: Position, *, last: bool) -> Position:
         """Validate and save where it is time to."""

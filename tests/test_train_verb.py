@@ -1,0 +1,125 @@
+"""``drivevlm train`` as its user sees it: a run folder to resume, to judge and to plan with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from looking import WORDS, Sixteen, replies
+
+from drivevlm.app import main
+
+pytest.importorskip("pyarrow.parquet", reason="packing needs pyarrow (the extra [train])")
+SMALL = ("model=nano", "train.batch=4", "train.warmup=2", "train.cached=false", "train.threads=1")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return Sixteen().packed(tmp_path_factory.mktemp("packed") / "sixteen")
+
+
+@pytest.fixture(scope="module")
+def run(packed, tmp_path_factory):
+    """A training of three steps, stopped after two."""
+    out = tmp_path_factory.mktemp("runs") / "t1"
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=3", "train.stop_after=2"]
+    assert main(["train", *told, "train.tell_every=1", f"out={out}"]) == 0
+    return out
+
+
+def lines(out):
+    return [json.loads(text) for text in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_keeps_what_it_was_told_and_how_it_went(run, packed):
+    assert [line["step"] for line in lines(run)] == [1, 2]
+    kept = yaml.safe_load((run / "train.yaml").read_text())
+    assert kept["groups"] == {"data": "packed", "model": "nano", "prompt": "native"}
+    assert kept["values"]["data"]["path"] == str(packed)
+    facts = json.loads((run / "train.json").read_text())
+    assert facts["identity"]["prompt"]
+    assert facts["starts"][0]["environment"]["packages"]["torch"]
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_resumed_run_needs_no_more_than_its_folder(run, capsys):
+    assert main(["train", f"resume={run}"]) == 0
+    assert [line["step"] for line in lines(run)] == [1, 2, 3]
+    assert capsys.readouterr().out.splitlines()[-1] == str(run)
+    assert len(json.loads((run / "train.json").read_text())["starts"]) == 2
+
+
+def test_a_model_plans_right_after_its_training(run, packed, tmp_path, capsys):
+    said = replies(packed, run / "last", tmp_path / "eval", "prompt.sections=[PLAN]")
+    assert len(said) == 16
+    assert all(text.startswith("PLAN: <v") for text in said.values())
+    assert "was taught" not in capsys.readouterr().out
+
+
+def test_who_asks_otherwise_than_it_was_taught_is_told_so(run, packed, tmp_path, capsys):
+    told = ["data=packed", f"data.path={packed}", "vlm=native", f"vlm.model={run / 'last'}"]
+    told += ["prompt=plan_only", "planner=[vlm]", "protocol=[]", "page.clips=0"]
+    assert main(["eval", *told, "data.scenes=[s0]", f"out={tmp_path / 'eval'}"]) == 0
+    out = capsys.readouterr().out
+    assert "was taught with the words of prompt native/native" in out
+    assert "prompt.images.width_px=112, not 448" in out
+    assert "block.ego_status=off" in out
+
+
+def test_a_folder_of_another_training_is_not_written_over(run, packed, capsys):
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=9", f"out={run}"]
+    assert main(["train", *told]) == 2
+    assert "holds another training: go on with resume=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["resume=nowhere"], "expected a folder that drivevlm train wrote"),
+        (["resume=nowhere", "train.steps=4"], "only train.stop_after may change"),
+        (["data.path=/nowhere"], "/nowhere"),
+        (["train.batch=3"], "batch is even"),
+        (["train.stepz=3"], "train.stepz"),
+        (["block.ego_status=swap"], "a training takes on, off or blank"),
+        (["model=huge"], "model=huge does not exist"),
+        (["stage=[]"], "stage takes at least one"),
+    ],
+)
+def test_what_cannot_be_is_one_line(words, says, capsys):
+    assert main(["train", *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_nobody_is_validated_on_what_was_learned(packed, tmp_path, capsys):
+    told = [f"data.path={packed}", f"val.path={packed}", *WORDS, *SMALL]
+    assert main(["train", *told, f"out={tmp_path / 'run'}"]) == 2
+    assert "16 clips of" in capsys.readouterr().err
+
+
+def test_a_prompt_that_does_not_fit_is_refused_before_the_first_step(packed, tmp_path, capsys):
+    told = [f"data.path={packed}", *WORDS, *SMALL, "model.decoder.context_tokens=64"]
+    assert main(["train", *told, f"out={tmp_path / 'run'}"]) == 2
+    assert "the model has 64 positions" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_validation_plans_with_open_and_with_covered_eyes(tmp_path):
+    folders = []
+    for name, half in (("learn", slice(8)), ("judge", slice(8, None))):
+        part = Sixteen()
+        part.tokens = part.tokens[half]
+        folders.append(part.packed(tmp_path / name))
+    told = [f"data.path={folders[0]}", f"val.path={folders[1]}", *WORDS, *SMALL, "train.steps=2"]
+    out = tmp_path / "run"
+    assert main(["train", *told, "train.val_every=1", "train.val_clips=4", f"out={out}"]) == 0
+    found = [line["validation"] for line in lines(out) if "validation" in line]
+    assert len(found) == 2
+    for figures in found:
+        assert figures["answered"] == figures["blind_answered"] == 1.0
+        assert figures["l2_m"] > 0
+        assert figures["blind_l2_m"] > 0
+        assert 0 <= figures["longitudinal"] <= 1
+    assert (out / "best" / "config.json").is_file()
