@@ -128,40 +128,58 @@ def heading_rad(camera: Camera) -> float | None:
 
 def image_part(picture: Picture, config: ImageConfig, switch: Switch, label: Label) -> ImagePart:
     """The pixels of a picture. Raises FrameError where the image is missing or broken."""
-    width_px, height_px = picture.camera.size_px
-    left, top, right, bottom = (
-        round(fraction * size)
-        for fraction, size in zip(picture.crop, (width_px, height_px) * 2, strict=True)
-    )
-    size_px = (config.width_px, max(1, round(config.width_px * (bottom - top) / (right - left))))
+    width_px, height_px = sent_size_px(picture, config)
     if switch is Switch.BLANK:
-        pixels = np.full((size_px[1], size_px[0], 3), GREY, dtype=np.uint8)
+        pixels = np.full((height_px, width_px, 3), GREY, dtype=np.uint8)
     else:
+        left, top, right, bottom = _cut_px(picture)
         cut = picture.frame.decode()[top:bottom, left:right]
-        pixels = np.asarray(cv2.resize(cut, size_px, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    rays = None
-    if config.rays:
-        scale = ((right - left) / size_px[0], (bottom - top) / size_px[1])
-        rays = _rays(picture, size_px, origin_px=(left, top), scale=scale)
+        resized = cv2.resize(cut, (width_px, height_px), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(resized, dtype=np.uint8)
+    rays = rays_of(picture, config) if config.rays else None
     return ImagePart(pixels, label(picture), picture.frame.stamp_us, rays)
 
 
-def _rays(
-    picture: Picture,
-    size_px: tuple[int, int],
-    *,
-    origin_px: tuple[int, int],
-    scale: tuple[float, float],
-) -> NDArray[np.float32] | None:
-    """(H, W, 6) unit direction and origin of each pixel centre, in the ego frame of now."""
+def _cut_px(picture: Picture) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is shown, in pixels of the image."""
+    width_px, height_px = picture.camera.size_px
+    left, top, right, bottom = picture.crop
+    return (
+        round(left * width_px),
+        round(top * height_px),
+        round(right * width_px),
+        round(bottom * height_px),
+    )
+
+
+def sent_size_px(picture: Picture, config: ImageConfig) -> tuple[int, int]:
+    """Width and height of a picture as it is sent."""
+    left, top, right, bottom = _cut_px(picture)
+    return config.width_px, max(1, round(config.width_px * (bottom - top) / (right - left)))
+
+
+def rays_of(picture: Picture, config: ImageConfig) -> NDArray[np.float32] | None:
+    """(H, W, 6) unit direction and origin of each pixel centre, in the ego frame of now.
+
+    None where the camera is not calibrated.
+    """
     camera = picture.camera
     if camera.intrinsics is None or camera.ego_from_camera is None:
         return None
-    now_from_camera = (picture.frame.now_from_then or Pose3.identity()) @ camera.ego_from_camera
-    u = origin_px[0] + (np.arange(size_px[0]) + 0.5) * scale[0] - 0.5
-    v = origin_px[1] + (np.arange(size_px[1]) + 0.5) * scale[1] - 0.5
-    grid = np.stack([*np.meshgrid(u, v), np.ones((size_px[1], size_px[0]))], axis=-1)
+    left, top, right, bottom = _cut_px(picture)
+    width_px, height_px = sent_size_px(picture, config)
+    now_from_camera = now_from_picture(picture)
+    u = left + (np.arange(width_px) + 0.5) * (right - left) / width_px - 0.5
+    v = top + (np.arange(height_px) + 0.5) * (bottom - top) / height_px - 0.5
+    grid = np.stack([*np.meshgrid(u, v), np.ones((height_px, width_px))], axis=-1)
     ahead = grid @ np.linalg.inv(camera.intrinsics).T @ now_from_camera.rotation.T
     ahead /= np.linalg.norm(ahead, axis=-1, keepdims=True)
     origin = np.broadcast_to(now_from_camera.translation_m, ahead.shape)
     return np.asarray(np.concatenate([ahead, origin], axis=-1), dtype=np.float32)
+
+
+def now_from_picture(picture: Picture) -> Pose3:
+    """Where a calibrated camera was and looked when it took a picture, in the ego frame of now."""
+    if picture.camera.ego_from_camera is None:
+        raise ValueError(f"camera {picture.camera.name} is not calibrated")
+    return (picture.frame.now_from_then or Pose3.identity()) @ picture.camera.ego_from_camera

@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,20 @@ from numpy.typing import NDArray
 
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.dialogue.blocks import Switch
-from drivevlm.dialogue.pictures import ImageConfig, Picture, image_part, pictures_of
+from drivevlm.dialogue.pictures import (
+    ImageConfig,
+    Picture,
+    image_part,
+    now_from_picture,
+    pictures_of,
+    rays_of,
+)
 from drivevlm.model.network import DriveVLM
 from drivevlm.model.processor import DriveVLMProcessor
 from drivevlm.model.published import tensors_sha256
 from drivevlm.train.store import ArrayStore
 from drivevlm.vlm.native.features import picture_digest
+from drivevlm.vlm.seam import ImagePart
 from drivevlm.world.camera import FrameError
 
 Progress = Callable[[str, int, int], None]
@@ -111,19 +118,25 @@ class Views:
                 pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
                 with torch.no_grad():
                     self._features.add(name, self._model.encode([pixels])[0].numpy())
-            found[_name(picture)] = name, self._keep_rays(part.rays)
+            found[_name(picture)] = name, self._keep_rays(picture)
         return _Line(found, "")
 
-    def _pixels(self, picture: Picture) -> Any:
-        return image_part(picture, self._images, Switch.ON, _name)
+    def _pixels(self, picture: Picture) -> ImagePart:
+        return image_part(picture, replace(self._images, rays=False), Switch.ON, _name)
 
-    def _keep_rays(self, rays: NDArray[np.float32] | None) -> str | None:
-        if rays is None:
+    def _keep_rays(self, picture: Picture) -> str | None:
+        """A camera of a rig looks the same way at every present moment: its rays are made once."""
+        camera = picture.camera
+        if not self._images.rays or camera.intrinsics is None or camera.ego_from_camera is None:
             return None
-        cells = self._processor.cell_rays(rays).numpy()
-        name = hashlib.blake2b(cells.tobytes(), digest_size=16).hexdigest()
+        pose = now_from_picture(picture)
+        numbers = (camera.intrinsics, pose.rotation, pose.translation_m, np.array(picture.crop))
+        geometry = hashlib.blake2b(repr(camera.size_px).encode(), digest_size=16)
+        for each in numbers:
+            geometry.update(np.asarray(each, dtype=np.float64).tobytes())
+        name = f"{geometry.hexdigest()} {self._images.width_px}"
         if name not in self._rays:
-            self._rays.add(name, cells)
+            self._rays.add(name, self._processor.cell_rays(rays_of(picture, self._images)).numpy())
         return name
 
 
