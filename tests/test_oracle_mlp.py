@@ -26,7 +26,16 @@ from drivevlm.evaluate.train_ego_mlp import MlpSettings, fit, lessons_from, teac
 from drivevlm.evaluate.truth_facts import FACTS, cause_here, facts
 from drivevlm.world.clip import Clip, RouteCommand
 from drivevlm.world.pose import Pose2, Pose3
-from drivevlm.world.sets import Command, Provenance
+from drivevlm.world.scene_labels import RelationLabel, SceneLabels, SignalLabel
+from drivevlm.world.sets import (
+    Command,
+    LaneRelation,
+    Lateral,
+    Longitudinal,
+    MetaDecision,
+    Provenance,
+    Signal,
+)
 from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
 from drivevlm.world.twins import TwinCause, TwinPair
 
@@ -125,6 +134,26 @@ def test_a_critical_object_is_told_with_its_place_and_motion():
     # 8 m/s end within the free way: 20 m less the ego's front and half of the car.
     assert found["braking for the critical"] == pytest.approx(64 / 2 / (20.0 - 3.528 - 2.3))
     assert told(truth)["critical other"] == 0.0
+    assert (found["critical crosses"], found["critical gap"]) == (0.0, 60.0)  # no label tells
+
+
+def test_of_a_critical_object_that_crosses_the_free_way_is_told():
+    truth = boxed(one_car(20.0, 3.0))
+    crossing = RelationLabel("car-1", LaneRelation.CROSSING, 10.0, 2.0, visible=True)
+    labels = SceneLabels(
+        signal=SignalLabel(Signal.NONE, None, visible=False),
+        lead=None,
+        meta=MetaDecision(Longitudinal.YIELD, Lateral.KEEP_LANE),
+        tested=(),
+        relations=(crossing,),
+        summary="",
+        route=None,
+        sentences=(),
+        paraphrases=0,
+    )
+    found = told(replace(truth, labels=labels), cause="car-1")
+    assert (found["critical crosses"], found["critical gap"]) == (1.0, 10.0)
+    assert found["braking for its gap"] == pytest.approx(64 / 2 / 10.0)
 
 
 def pair_of(name: str) -> TwinPair:

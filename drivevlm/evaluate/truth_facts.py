@@ -15,7 +15,7 @@ from drivevlm.baselines.blind_mlp import nearness
 from drivevlm.world.boxes import Box3
 from drivevlm.world.labels import FRONT_M, boxes_now
 from drivevlm.world.pose import Floats
-from drivevlm.world.scene_labels import SceneLabels
+from drivevlm.world.scene_labels import RelationLabel, SceneLabels
 from drivevlm.world.sets import LaneRelation, Signal
 from drivevlm.world.truth import STEP_S, Truth
 from drivevlm.world.twins import TwinPair
@@ -45,7 +45,7 @@ LEAD = (
 CRITICAL = (
     *(f"critical {kind}{how}" for kind in KINDS for how in ("", ", near")),
     *("critical ahead", "left to the critical", "critical speed along", "left speed of it"),
-    "braking for the critical",
+    *("braking for the critical", "critical crosses", "critical gap", "braking for its gap"),
 )
 ROUTE = tuple(f"{word} on the route at {m:g} m" for m in AHEAD_M for word in ("ahead", "left"))
 FACTS = (*SIGNAL, *LEAD, *CRITICAL, *ROUTE)
@@ -64,10 +64,11 @@ def facts(truth: Truth, *, speed_mps: float, cause: str, route: Floats | None) -
     labels = truth.labels
     boxes = {box.id: box for box in boxes_now(truth, unmeasured=True)}
     critical = boxes.get(_critical_name(labels, cause, boxes))
+    relation = None if labels is None or critical is None else labels.relation(critical.id)
     told = [
         *_signal(labels, speed_mps),
         *_lead(truth, labels, boxes, speed_mps),
-        *_critical(critical, speed_mps),
+        *_critical(critical, relation, speed_mps),
     ]
     return np.concatenate([told, _route(truth, route)])
 
@@ -134,18 +135,23 @@ def _lead(
     return [1.0, nearness(lead.gap_m), gap_m, theirs_mps, -closing_mps, faster, braking]
 
 
-def _critical(box: Box3 | None, speed_mps: float) -> list[float]:
+def _critical(box: Box3 | None, relation: RelationLabel | None, speed_mps: float) -> list[float]:
     told = []
     for kind in KINDS:
         is_it = box is not None and (box.category == "pedestrian") is (kind == "pedestrian")
         told += [float(is_it), nearness(box.distance_m) if box is not None and is_it else 0.0]
     if box is None:
-        return [*told, FAR_M, 0.0, 0.0, 0.0, 0.0]
+        return [*told, FAR_M, 0.0, 0.0, 0.0, 0.0, 0.0, FAR_M, 0.0]
     x_m, y_m = (float(v) for v in np.clip(box.center_ego_m[:2], -FAR_M, FAR_M))
     along, across = (0.0, 0.0) if box.velocity_ego_mps is None else box.velocity_ego_mps
     ahead_m = x_m - FRONT_M - float(box.size_lwh_m[0]) / 2
     braking = _needed_mps2(speed_mps, ahead_m) if x_m > 0 else 0.0
-    return [*told, x_m, y_m, float(along), float(across), braking]
+    crosses, gap_m, stopping = 0.0, FAR_M, 0.0
+    if relation is not None:
+        crosses = float(relation.lane is LaneRelation.CROSSING)
+        gap_m, stopping = min(relation.gap_m, FAR_M), _needed_mps2(speed_mps, relation.gap_m)
+    place = [x_m, y_m, float(along), float(across), braking]
+    return [*told, *place, crosses, gap_m, stopping]
 
 
 def _along_mps(box: Box3 | None, *, unknown: float) -> float:
