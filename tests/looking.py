@@ -16,6 +16,7 @@ WORDS = (
     "prompt=native",
     "prompt.images.cameras=[CAM_FRONT]",
     "prompt.images.width_px=112",
+    "prompt.images.rays=false",  # those of older pictures would tell how the ego moved
     "block.ego_status=off",
     "block.proposals=off",
     "block.command=off",
