@@ -71,7 +71,7 @@ def test_a_lesson_reads_token_for_token_what_the_model_will_be_asked(blocks):
     _, processor = begun()
     chat, asked = Chat(processor), native(**blocks)
     clip, decision = data()[data().tokens[3]]
-    lesson = lesson_of(clip, decision, asked, chat, SectionWeights())
+    lesson = lesson_of(clip, asked.answer(clip, decision), asked, chat, SectionWeights())
     prompt = prompt_of(chat, asked.ask(clip))
     assert list(lesson.prompt_ids) == prompt.ids.tolist()
     assert lesson.grids == prompt.grids
@@ -82,7 +82,9 @@ def test_an_answer_is_what_the_dialogue_writes_and_the_end():
     _, processor = begun()
     chat, asked = Chat(processor), native()
     clip, decision = data()[data().tokens[3]]
-    lesson = lesson_of(clip, decision, asked, chat, SectionWeights(detect=0.25, plan=4.0))
+    lesson = lesson_of(
+        clip, asked.answer(clip, decision), asked, chat, SectionWeights(detect=0.25, plan=4.0)
+    )
     *answer, end = lesson.answer_ids
     assert chat.tokenizer.decode(answer) == asked.answer(clip, decision)
     assert end == chat.tokenizer.eos_token_id
@@ -96,7 +98,9 @@ def test_an_answer_is_what_the_dialogue_writes_and_the_end():
 def test_a_plan_takes_one_token_a_word_of_the_codec():
     _, processor = begun()
     clip, decision = data()[data().tokens[3]]
-    lesson = lesson_of(clip, decision, native(), Chat(processor), SectionWeights())
+    lesson = lesson_of(
+        clip, native().answer(clip, decision), native(), Chat(processor), SectionWeights()
+    )
     codec = set(begun()[0].config.codec_ids)
     assert sum(token in codec for token in lesson.answer_ids) == 13
 
@@ -104,7 +108,9 @@ def test_a_plan_takes_one_token_a_word_of_the_codec():
 def test_a_lesson_longer_than_the_context_is_told_with_its_counts():
     _, processor = begun()
     clip, decision = data()[data().tokens[0]]
-    lesson = lesson_of(clip, decision, native(), Chat(processor), SectionWeights())
+    lesson = lesson_of(
+        clip, native().answer(clip, decision), native(), Chat(processor), SectionWeights()
+    )
     check_fits(lesson, lesson.length)
     with pytest.raises(TrainError, match=r"tokens \(8 of its 1 images, .* 20 positions"):
         check_fits(lesson, 20)

@@ -34,7 +34,9 @@ def views(folder, recording=None, model=None) -> Views:
 
 def lesson(token):
     clip, decision = data()[token]
-    return lesson_of(clip, decision, native(), Chat(begun()[1]), SectionWeights())
+    return lesson_of(
+        clip, native().answer(clip, decision), native(), Chat(begun()[1]), SectionWeights()
+    )
 
 
 # A store of arrays.

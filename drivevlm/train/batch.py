@@ -134,11 +134,11 @@ class Desk:
         Of each data set the clips with the most proposals are asked for everything.
         """
         for data in self.sets:
-            clips = [data[token] for token in data.tokens]
-            clips.sort(key=lambda each: -len(each[0].proposals.boxes if each[0].proposals else ()))
-            for clip, decision in clips[:LONGEST_TRIED]:
-                form = self.forms.whole
-                lesson = lesson_of(clip, decision, form, self.chat, self.weights)
+            clips = [data[token][0] for token in data.tokens]
+            clips.sort(key=lambda clip: -len(clip.proposals.boxes if clip.proposals else ()))
+            for clip in clips[:LONGEST_TRIED]:
+                answer = data.answer(clip.token, self.forms.whole)
+                lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
                 check_fits(lesson, self.context_tokens)
 
     def lessons(self, place: Place) -> list[Lesson]:
@@ -149,9 +149,11 @@ class Desk:
         form = self.forms.draw(rng, cameras)
         found = []
         for token in place.unit:
-            clip, decision = data[token]
-            shown = self.forms.shown(form, clip)
-            lesson = lesson_of(shown, decision, form.dialogue, self.chat, self.weights)
+            shown, answer = (
+                self.forms.shown(form, data[token][0]),
+                data.answer(token, form.dialogue),
+            )
+            lesson = lesson_of(shown, answer, form.dialogue, self.chat, self.weights)
             check_fits(lesson, self.context_tokens)
             found.append(replace(lesson, look=form.look))
         return found

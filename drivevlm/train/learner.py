@@ -132,7 +132,7 @@ class Learner:
             torch.manual_seed(batch.draw)
             with self.accelerator.no_sync(self._wrapped) if early else nullcontext():
                 losses, percepts = self.losses(batch)
-                sums.add(losses.detach(), percepts, batch)
+                sums.add(losses.detach(), percepts, batch, answers=self._answers)
                 # Gradients are averaged over processes; the loss is a mean over all their tokens.
                 share = (losses * batch.weights.to(losses)).sum() / total
                 share = share * self.accelerator.num_processes
@@ -200,18 +200,24 @@ class _Sums:
         self._percepts = torch.zeros(2, len(PERCEPTS), dtype=torch.float64, device=device)
         self._clips = self._tokens = 0
 
-    def add(self, losses: Tensor, percepts: Mapping[str, Tensor], batch: Batch) -> None:
-        there = (batch.sections >= 0).to(losses.device)
-        places, values = batch.sections.to(losses.device)[there], losses[there].double()
-        self._sum.index_add_(0, places, values)
-        self._count.index_add_(0, places, torch.ones_like(values))
-        self._weighted += (losses * batch.weights.to(losses)).sum().double()
+    def add(
+        self, losses: Tensor, percepts: Mapping[str, Tensor], batch: Batch, *, answers: bool
+    ) -> None:
+        if answers:
+            self._count_tokens(losses, batch)
         for place, name in enumerate(PERCEPTS):
             if name in percepts:
                 self._percepts[0, place] += percepts[name].detach()
                 self._percepts[1, place] += 1
         self._clips += len(losses)
         self._tokens += int(batch.attention_mask.sum())
+
+    def _count_tokens(self, losses: Tensor, batch: Batch) -> None:
+        there = (batch.sections >= 0).to(losses.device)
+        places, values = batch.sections.to(losses.device)[there], losses[there].double()
+        self._sum.index_add_(0, places, values)
+        self._count.index_add_(0, places, torch.ones_like(values))
+        self._weighted += (losses * batch.weights.to(losses)).sum().double()
 
     def learned(
         self, accelerator: Accelerator, total: float, gradient: float, perception: float

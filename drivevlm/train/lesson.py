@@ -20,7 +20,6 @@ from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.native.conversation import adds_beginning, written
 from drivevlm.vlm.seam import ImagePart
 from drivevlm.world.clip import Clip
-from drivevlm.world.decision import Decision
 
 ENDS = len(SectionName)
 """Stands for the token that ends an answer where a token's section is told."""
@@ -60,16 +59,9 @@ class Lesson:
 
 
 def lesson_of(
-    clip: Clip,
-    decision: Decision,
-    dialogue: Dialogue,
-    chat: Chat,
-    weights: SectionWeights,
+    clip: Clip, answer: str, dialogue: Dialogue, chat: Chat, weights: SectionWeights
 ) -> Lesson:
-    """What a model should answer, asked by this dialogue. Pictures are named, not read.
-
-    Raises ValueError where the answer's format cannot say the decision.
-    """
+    """What a model should answer, asked by this dialogue. Pictures are named, not read."""
     pictures: list[Picture] = []
 
     def look(picture: Picture, config: ImageConfig, switch: Switch, label: Label) -> ImagePart:
@@ -79,7 +71,6 @@ def lesson_of(
     asked = written(chat, dialogue.ask(clip, look=look))
     processor: DriveVLMProcessor = chat.processor
     prompt, grids = processor.with_places(asked.text, asked.ages_s, asked.labels)
-    answer = dialogue.answer(clip, decision)
     ids, sections = answer_tokens(chat.tokenizer, answer, dialogue.format.sections)
     return Lesson(
         token=clip.token,

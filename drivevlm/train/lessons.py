@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivevlm.data.recording import DataError, Recording, twins_of
+from drivevlm.dialogue.blocks import Switch
+from drivevlm.dialogue.dialogue import Dialogue
 from drivevlm.train.config import TrainError
 from drivevlm.train.lesson import Lesson
 from drivevlm.train.percepts import Percepts, percepts_of
@@ -37,6 +39,8 @@ class DataSet:
     units: tuple[Unit, ...]
     skipped: dict[str, str]
     _known: dict[str, tuple[Clip, Decision]] = field(default_factory=dict)
+    _answers: dict[Any, str] = field(default_factory=dict)
+    _percepts: dict[Any, Percepts] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recording: Recording, progress: Progress) -> DataSet:
@@ -67,14 +71,27 @@ class DataSet:
         """A clip and its answer."""
         return self._known[token]
 
+    def answer(self, token: str, dialogue: Dialogue) -> str:
+        """What should be answered to a clip. Kept: to find a plan's codec tokens is a search."""
+        judged = dialogue.blocks.proposals is Switch.ON
+        key = (token, dialogue.format.sections, judged)
+        if key not in self._answers:
+            clip, decision = self._known[token]
+            self._answers[key] = dialogue.answer(clip, decision)
+        return self._answers[key]
+
     def percepts(self, lesson: Lesson) -> Percepts:
-        """What there is to see in a lesson."""
-        truth = self.recording.truth(lesson.token)
-        if truth is None:
-            raise DataError(f"clip {lesson.token} has no truth")
-        look = getattr(self.recording, "dense", None)
-        dense = {} if look is None else look(lesson.token)
-        return percepts_of(truth, dense, lesson.pictures, lesson.grids)
+        """What there is to see in a lesson. Kept: truth per pixel is slow to read."""
+        names = tuple((p.camera.name, p.frame.stamp_us, p.crop) for p in lesson.pictures)
+        key = (lesson.token, names, lesson.grids)
+        if key not in self._percepts:
+            truth = self.recording.truth(lesson.token)
+            if truth is None:
+                raise DataError(f"clip {lesson.token} has no truth")
+            look = getattr(self.recording, "dense", None)
+            dense = {} if look is None else look(lesson.token)
+            self._percepts[key] = percepts_of(truth, dense, lesson.pictures, lesson.grids)
+        return self._percepts[key]
 
     def told(self) -> str:
         """How much there is, in words; what was skipped is counted by its reason and named."""
