@@ -17,7 +17,7 @@ pytestmark = pytest.mark.part
 pytest.importorskip("pyarrow.parquet", reason="packing needs pyarrow (the extra [train])")
 TRAINING = (
     "model=nano",
-    "train.steps=160",
+    "train.steps=200",
     "train.batch=16",
     "train.warmup=20",
     "train.weight_decay=0",
@@ -43,7 +43,13 @@ def answers(folder, recording) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("old", [False, True], ids=["newest pictures", "older pictures alone"])
+@pytest.mark.parametrize(
+    "old",
+    [
+        pytest.param(False, id="newest pictures"),
+        pytest.param(True, id="older pictures alone", marks=pytest.mark.slow),
+    ],
+)
 def test_answers_follow_the_pictures(old, tmp_path):
     right, turned = Sixteen(old=old), Sixteen(old=old, turned=5)
     folder, elsewhere = right.packed(tmp_path / "right"), turned.packed(tmp_path / "turned")
