@@ -19,6 +19,9 @@ from drivevlm.dialogue.control import (
     ROUND_TRIP_M,
     SPEEDS_MPS,
     ControlCodec,
+    acceleration_token,
+    driven_tokens,
+    speed_token,
 )
 from drivevlm.world.plan import Plan
 
@@ -102,3 +105,31 @@ def test_any_sentence_can_be_written_again():
         text = codec.render(plan)
         np.testing.assert_allclose(codec.read(text).xy_ego_m, plan.xy_ego_m, atol=1e-5)
         assert codec.render(codec.read(text)) == text
+
+
+def test_a_driven_past_is_told_in_the_tokens_of_plans():
+    """Two steps of half a second: straight on at 6 m/s, then 4 m in a left bend of 20 m radius."""
+    turn = 4.0 / 20.0
+    chord_m = 2 * 20.0 * np.sin(turn / 2)
+    xy_m = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 0.0]])
+    xy_m[2] = xy_m[1] + chord_m * np.array([np.cos(turn / 2), np.sin(turn / 2)])
+    first, second = driven_tokens(xy_m, np.array([0.0, 0.0, turn]), np.array([0.0, 0.5, 1.0]))
+    straight = int(np.flatnonzero(CURVATURES_RADPM == 0)[0])
+    bend = int(np.abs(CURVATURES_RADPM - 1 / 20.0).argmin())
+    assert first == f"<v{round((6.0 + 2.0) / 0.2)}><k{straight}>"
+    assert second.startswith(f"<v{round((2 * chord_m + 2.0) / 0.2)}>")
+    assert second.endswith(f"<k{bend}>")
+
+
+def test_a_car_that_stands_does_not_turn():
+    noise = np.array([[0.02, 0.01], [0.0, -0.02], [0.0, 0.0]])
+    told = driven_tokens(noise, np.array([0.01, -0.01, 0.0]), np.array([0.0, 0.5, 1.0]))
+    straight = int(np.flatnonzero(CURVATURES_RADPM == 0)[0])
+    assert all(token.endswith(f"<k{straight}>") for token in told)
+
+
+def test_motion_is_told_by_the_nearest_tokens():
+    assert speed_token(0.0) == "<v10>"
+    assert speed_token(5.09) == "<v35>"  # 5.0 m/s
+    assert acceleration_token(-9.4) == "<a0>"
+    assert acceleration_token(0.1) == "<a36>"  # 0

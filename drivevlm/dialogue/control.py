@@ -42,6 +42,7 @@ _TANGENT_M2 = 1.0  # a bare path tells its headings less well
 _SPEED_WEIGHT_S2 = 0.03  # a speed error of 1 m/s weighs like 0.17 m: it is the next step's start
 _HARSH_WEIGHT = 1e-3  # gentle tokens win where they fit as well
 _EXACT_M = 1e-6
+_STANDS_M = 0.1
 CODEC_TOKENS = tuple(
     f"<{kind}{k}>"
     for kind, table in (("v", SPEEDS_MPS), ("a", ACCELERATIONS_MPS2), ("k", CURVATURES_RADPM))
@@ -231,6 +232,36 @@ class _Beams:
             cost[b, a, k],
             np.concatenate([self.codes[b], np.stack([near[b, a], k], axis=1)], axis=1),
         )
+
+
+def speed_token(speed_mps: float) -> str:
+    """The token of the nearest start speed."""
+    return f"<v{int(_nearest_index(SPEEDS_MPS, np.array(speed_mps)))}>"
+
+
+def acceleration_token(acceleration_mps2: float) -> str:
+    """The token of the nearest acceleration."""
+    return f"<a{int(_nearest_index(ACCELERATIONS_MPS2, np.array(acceleration_mps2)))}>"
+
+
+def driven_tokens(xy_m: Floats, yaw_rad: Floats, stamp_s: Floats) -> list[str]:
+    """Mean speed and bend of each step of a driven path, e.g. ``<v63><k31>``.
+
+    Args:
+        xy_m: (N, 2) places, in any fixed frame.
+        yaw_rad: (N,) headings there.
+        stamp_s: (N,) when, increasing.
+    """
+    steps_m, turns = np.diff(xy_m, axis=0), wrap_rad(np.diff(yaw_rad))
+    middle = yaw_rad[:-1] + turns / 2
+    along_m = steps_m[:, 0] * np.cos(middle) + steps_m[:, 1] * np.sin(middle)
+    runs_m = np.copysign(np.linalg.norm(steps_m, axis=1), along_m)
+    # Noise of a standing car would turn it on the spot.
+    far = np.abs(runs_m) > _STANDS_M
+    bends = np.divide(turns, runs_m, out=np.zeros_like(turns), where=far)
+    speeds = _nearest_index(SPEEDS_MPS, runs_m / np.diff(stamp_s))
+    curvatures = _nearest_index(CURVATURES_RADPM, bends)
+    return [f"<v{v}><k{k}>" for v, k in zip(speeds, curvatures, strict=True)]
 
 
 def _passing_speeds_mps(xy_ego_m: Floats, yaw_ego_rad: Floats, dt_s: float) -> Floats:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
+from drivevlm.dialogue.control import acceleration_token, driven_tokens, speed_token
 from drivevlm.dialogue.pictures import ImageConfig, heading_rad, pictures_of
 from drivevlm.dialogue.spelling import one_line
 from drivevlm.dialogue.words import Words
 from drivevlm.world.clip import Clip
+from drivevlm.world.ego import EgoStatus
 
 Values = dict[str, Any] | None
 
@@ -61,9 +63,11 @@ def _cameras(clip: Clip, images: ImageConfig, *, blank: bool) -> Values:
 def _ego_status(clip: Clip) -> Values:
     if clip.status is None and clip.history is None:
         return None
-    status, past = clip.status, []
+    status, past, driven = clip.status, [], list[str]()
     if clip.history is not None:
         history = clip.history
+        stamp_s = (history.stamp_us - history.stamp_us[0]) / 1e6
+        driven = driven_tokens(history.xy_ego_m, history.yaw_ego_rad, stamp_s)
         past = [
             {
                 "ago_s": float(history.stamp_us[-1] - stamp_us) / 1e6,
@@ -82,7 +86,15 @@ def _ego_status(clip: Clip) -> Values:
         if status is None or status.yaw_rate_radps is None
         else float(np.degrees(status.yaw_rate_radps)),
         "past": past,
+        "driven": driven,
+        "motion": "" if status is None else _motion_tokens(status),
     }
+
+
+def _motion_tokens(status: EgoStatus) -> str:
+    """Speed and, where it is known, acceleration as the ``control`` codec writes them."""
+    known = status.acceleration_mps2
+    return speed_token(status.speed_mps) + ("" if known is None else acceleration_token(known))
 
 
 def _scene_summary(clip: Clip) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from drivevlm.train.lessons import DataSet
 from drivevlm.vlm.seam import ImagePart, TextPart
 
 MOST_CLIPS = 4000
+_CODEC = re.compile("|".join(map(re.escape, CODEC_TOKENS)))
 
 
 def texts_of(
@@ -34,15 +36,14 @@ def texts_of(
         shown = forms.shown(form, clip)
         request = form.dialogue.ask(shown, look=_unseen)
         for message in request.messages:
-            yield from (part.text for part in message.parts if isinstance(part, TextPart))
+            texts = (part.text for part in message.parts if isinstance(part, TextPart))
+            yield from map(without_codec, texts)
         yield without_codec(form.dialogue.answer(shown, decision))
 
 
-def without_codec(answer: str) -> str:
-    """An answer but for its codec tokens."""
-    for token in {token for token in CODEC_TOKENS if token in answer}:
-        answer = answer.replace(token, "\n")
-    return answer
+def without_codec(text: str) -> str:
+    """A text but for its codec tokens."""
+    return _CODEC.sub("\n", text)
 
 
 def _unseen(picture: Picture, config: ImageConfig, switch: Switch, label: Label) -> ImagePart:
