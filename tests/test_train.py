@@ -45,6 +45,15 @@ from drivevlm.vlm.native.prompt import prompt_of
 HERE = Path(__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums have the same order in any process then."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def watch(folder: Path) -> Watch:
     return Watch(folder, silent, every=1)
 
@@ -237,6 +246,7 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
+        "import torch; torch.set_num_threads(1)\n"
         "from train_cases import task\n"
         "from drivevlm.train.loop import train\n"
         "from drivevlm.train.watch import Watch\n"

@@ -136,7 +136,9 @@ def tracked_from_now(
     """
     now = truth.now.boxes
     lidar_from_global = (truth.now.global_from_ego @ lidar_mount(truth.now)).inverse()
-    xy_m = lidar_from_global.apply(now.center_global_m)[:, :2]
+    # In single precision, as the peer's boxes are: what lies on the border, to a micrometre, is
+    # outside, whatever the last bits of a machine.
+    xy_m = lidar_from_global.apply(now.center_global_m)[:, :2].astype(np.float32)
     kept = of_classes(now, classes) & (now.lidar_points > 0)
     kept &= (np.abs(xy_m) < [aside_m, ahead_m]).all(axis=1)
     boxes, start_row, step, row = tracks(truth, kept)
