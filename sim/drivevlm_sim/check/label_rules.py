@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
-from shapely import LineString, MultiPoint
 
-from drivevlm.world.image_boxes import corners_global_m
+from drivevlm.world.labels import FRONT_M
+from drivevlm.world.pose import Floats
 from drivevlm.world.scene_labels import SceneLabels
 from drivevlm.world.sets import Signal
-from drivevlm_sim.bodies import CARS, SIZES
+from drivevlm.world.truth import LabelledBoxes
 from drivevlm_sim.check.disk import Disk, Scene
 from drivevlm_sim.check.findings import Finding, Rule
 
@@ -25,13 +25,8 @@ WELL_SEEN = 4
 """Of a box in plain sight (area of its rectangle, distance, visibility) nobody says: not seen."""
 TOLD_WITHIN_M = 0.51
 """Sentences tell whole metres."""
-GAP_SHORT_M = 0.75
-"""Along the way it is never nearer than in a straight line; but gaps are measured along the ego's
-middle, and round a tight bend its outer edge goes up to 0.7 m farther."""
-_FRONT_M = max(SIZES[body].rear_axle_from_front_m for body in CARS)
-_SIDE_M = max(SIZES[body].width_m for body in CARS) / 2
-_BUMPER_EGO_M = np.array([(_FRONT_M, _SIDE_M, 0.0), (_FRONT_M, -_SIDE_M, 0.0)])
-"""The front bumper that is farthest ahead: nothing on disk says which of the cars the ego is."""
+GAP_SHORT_M = 1.0
+"""Along the road it is never nearer than in a straight line, but for bodies of other lengths."""
 
 _METRES = re.compile(r"(\d+) (?:m|metres?)\b")
 _PLACES = re.compile(r"\b(junction|stop line|stop sign|stop at the line|route|turn)\b|this road")
@@ -158,16 +153,23 @@ def _light(_: Scene, __: int, labels: SceneLabels) -> float:
 
 
 def _short_gap_m(disk: Disk, _: Scene, sample: int, labels: SceneLabels) -> float | None:
-    """By how much the lead's gap is shorter than the straight line from the ego's front bumper to
-    the lead's box, seen from above; None where it has no box.
-    """
+    """By how much the lead's gap is shorter than the way to its box; None where it has no box."""
     boxes = disk.boxes(sample)
     if labels.lead is None or labels.lead.instance not in boxes.instance:
         return None
     row = boxes.instance.index(labels.lead.instance)
-    box = MultiPoint(corners_global_m(boxes)[row, :, :2]).convex_hull
-    bumper = LineString(disk.ego(sample).apply(_BUMPER_EGO_M)[:, :2])
-    return max(bumper.distance(box) - labels.lead.gap_m, 0.0)
+    front_m = disk.ego(sample).apply(np.array([FRONT_M, 0.0, 0.0]))
+    return max(_to_box_m(front_m, boxes, row) - labels.lead.gap_m, 0.0)
+
+
+def _to_box_m(xyz_m: Floats, boxes: LabelledBoxes, row: int) -> float:
+    """From a point to the nearest point of a box, seen from above."""
+    w, _, _, z = boxes.wxyz_global[row]
+    yaw_rad = 2 * np.arctan2(z, w)
+    x, y = (xyz_m - boxes.center_global_m[row])[:2]
+    along = np.abs(x * np.cos(yaw_rad) + y * np.sin(yaw_rad)) - boxes.size_lwh_m[row][0] / 2
+    across = np.abs(y * np.cos(yaw_rad) - x * np.sin(yaw_rad)) - boxes.size_lwh_m[row][1] / 2
+    return float(np.hypot(max(along, 0.0), max(across, 0.0)))
 
 
 def _unlisted(
