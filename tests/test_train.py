@@ -264,16 +264,42 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
     assert same(weights(killed), weights(whole))
 
 
-def test_stages_follow_each_other_and_are_resumed_where_they_were(tmp_path):
-    config = replace(CONFIG, steps=4, save_every=100)
-    stages = (Stage.ALIGN, Stage.SFT)
+@pytest.mark.parametrize("stages", [(Stage.ALIGN, Stage.SFT), (Stage.SFT, Stage.ALIGN)])
+def test_stages_follow_each_other_and_are_resumed_where_they_were(stages, tmp_path):
+    """Also what rests in the second stage is what the first one made of it."""
+    config = replace(CONFIG, steps=4, save_every=2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(task(whole, config, stages), watch(whole))
-    train(task(parts, replace(config, stop_after=2), stages), watch(parts))
+
+    def tell(line):
+        if (line["stage_number"], line["step"]) == (1, 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(task(parts, config, stages), Watch(parts, tell, every=1))
+    assert read_position(found_checkpoint(parts / LAST))["step"] == 2
     train(task(parts, config, stages), watch(parts))
     assert len(losses(whole)) == 8
     assert losses(parts) == losses(whole)
     assert same(weights(parts), weights(whole))
+
+
+def test_worlds_that_number_their_scenes_alike_are_told_apart_by_place():
+    from looking import Sixteen
+
+    from drivevlm.build.learning import _check_apart
+    from drivevlm.world.pose import Pose3
+
+    class Elsewhere(Sixteen):
+        def truth(self, token):
+            truth = super().__getattr__("truth")(token)
+            far = Pose3(np.eye(3), np.array([500.0, 0.0, 0.0]))
+            now = replace(truth.now, global_from_ego=far @ truth.now.global_from_ego)
+            return replace(truth, steps={**truth.steps, 0: now})
+
+    _check_apart([Sixteen()], [Elsewhere()])
+    with pytest.raises(TrainError, match="16 scenes of"):
+        _check_apart([Sixteen()], [Sixteen()])
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
@@ -350,6 +376,26 @@ def test_a_clip_whose_image_is_broken_is_left_out_and_named(tmp_path):
     places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
     batch = replace(ready.desk, see=see).batch(places)
     assert batch.faults == {bad: "the JPEG is cut off"}
+    assert len(batch.input_ids) == 15
+
+
+def test_a_training_is_not_stopped_before_where_it_stands(tmp_path):
+    train(task(tmp_path, replace(CONFIG, stop_after=3)), watch(tmp_path))
+    position = train(task(tmp_path, replace(CONFIG, stop_after=2)), watch(tmp_path))
+    assert position.step == 3
+    assert len(losses(tmp_path)) == 3
+
+
+def test_an_answer_that_cannot_be_written_is_left_out_and_named(tmp_path):
+    clip, decision = data()[data().tokens[0]]
+    far = replace(decision, plan=replace(decision.plan, dt_s=0.7))
+    known = {**data()._known, clip.token: (clip, far)}
+    sets = (DataSet(data().recording, data().units, {}, known),)
+    ready = replace(task(tmp_path).desk, sets=sets)
+    ready.check_longest()
+    places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
+    batch = ready.batch(places)
+    assert list(batch.faults) == [clip.token]
     assert len(batch.input_ids) == 15
 
 

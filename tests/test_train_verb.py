@@ -96,7 +96,7 @@ def test_what_cannot_be_is_one_line(words, says, capsys):
 def test_nobody_is_validated_on_what_was_learned(packed, tmp_path, capsys):
     told = [f"data.path={packed}", f"val.path={packed}", *WORDS, *SMALL]
     assert main(["train", *told, f"out={tmp_path / 'run'}"]) == 2
-    assert "16 clips of" in capsys.readouterr().err
+    assert "16 scenes of" in capsys.readouterr().err
 
 
 def test_a_prompt_that_does_not_fit_is_refused_before_the_first_step(packed, tmp_path, capsys):

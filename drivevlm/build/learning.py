@@ -19,6 +19,7 @@ from drivevlm.build.learning_settings import Learning
 from drivevlm.build.models import placed
 from drivevlm.build.table import DATA, Say, open_packed
 from drivevlm.build.taught import write_taught
+from drivevlm.build.teaching import Known
 from drivevlm.build.validation import validation
 from drivevlm.data.packed import PackedConfig
 from drivevlm.data.recording import Recording
@@ -87,14 +88,22 @@ def _packed(path: str) -> Recording:
 
 def _check_apart(learned: Sequence[Recording], val: Sequence[Recording]) -> None:
     """Raises TrainError where a clip is learned from and validated on."""
-    mine = {token for recording in learned for s in recording.scenes() for token in s.tokens}
     for recording in val:
-        both = [token for s in recording.scenes() for token in s.tokens if token in mine]
-        if both:
-            raise TrainError(
-                f"{len(both)} clips of {recording.name} would be learned from and validated on, "
-                f"e.g. {both[0]}: name other data with val.path= and val.also="
-            )
+        for other in learned:
+            held = _held(recording, other, by_place=False)
+            if held and recording.synthetic and other.synthetic:
+                # Generated worlds number their scenes alike: it must be in the same places too.
+                held = _held(recording, other, by_place=True)
+            if held:
+                raise TrainError(
+                    f"{len(held)} scenes of {recording.name} would be learned from and validated "
+                    f"on, e.g. {held[0]}: name other data with val.path= and val.also="
+                )
+
+
+def _held(recording: Recording, other: Recording, *, by_place: bool) -> list[str]:
+    known = Known.of(other, by_place=by_place)
+    return [scene.name for scene in recording.scenes() if known.holds(recording, scene)]
 
 
 def task_of(
@@ -112,7 +121,9 @@ def task_of(
     start = folder / START
     if accelerator.is_main_process and not (start / "config.json").is_file():
         model, processor = _begun(ready, forms, say)
-        _save(model, processor, ready.dialogue, start)
+        new = folder / f"{START}.new"  # a killed process leaves no half of it under its name
+        _save(model, processor, ready.dialogue, new)
+        new.rename(start)
     accelerator.wait_for_everyone()
     with quiet():
         model, processor = load_model(start)

@@ -44,7 +44,7 @@ class LearnSettings:
 
     Attributes:
         out: The run's folder; null makes a new one under runs/.
-        stage: ``align``, ``sft``, or several in their order.
+        stage: ``perceive``, ``align``, ``sft``, or several in their order.
         start: A model's folder to start from; empty makes a new one as ``model`` says.
         also: More folders that ``drivevlm pack`` wrote, to learn from beside ``data``.
         cache: Folder of what frozen encoders gave; empty is in the user's cache folder.

@@ -119,7 +119,12 @@ class Desk:
         rows: list[_Row] = []
         faults: dict[str, str] = {}
         for place in places:
-            for lesson in self.lessons(place):
+            try:
+                lessons = self.lessons(place)
+            except DataError as error:
+                faults |= dict.fromkeys(place.unit, str(error))
+                continue
+            for lesson in lessons:
                 try:
                     looked = self.see(place.data, lesson)
                     seen = self.sets[place.data].percepts(lesson) if self.percepts else None
@@ -137,7 +142,10 @@ class Desk:
             clips = [data[token][0] for token in data.tokens]
             clips.sort(key=lambda clip: -len(clip.proposals.boxes if clip.proposals else ()))
             for clip in clips[:LONGEST_TRIED]:
-                answer = data.answer(clip.token, self.forms.whole)
+                try:
+                    answer = data.answer(clip.token, self.forms.whole)
+                except DataError:  # told and left out when its turn comes
+                    continue
                 lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
                 check_fits(lesson, self.context_tokens)
 

@@ -78,7 +78,8 @@ def restore(learner: Learner, checkpoint: Path) -> None:
         kept = load_file(file)
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{file} cannot be read ({error}): start anew, or from best/") from error
-    expected = {f"{kind}.{name}" for name in learner.named for kind in ("weight", *_MOMENTS)}
+    expected = {f"{kind}.{name}" for name in learner.named for kind in _MOMENTS}
+    expected |= {f"weight.{name}" for name in learner.learnable}
     if set(kept) != expected:
         wrong = sorted(set(kept) ^ expected)
         raise TrainError(
@@ -86,8 +87,9 @@ def restore(learner: Learner, checkpoint: Path) -> None:
             f"{', '.join(wrong[:3])}"
         )
     with torch.no_grad():
-        for name, parameter in learner.named.items():
+        for name, parameter in learner.learnable.items():
             parameter.copy_(kept[f"weight.{name}"])
+        for name, parameter in learner.named.items():
             learner.optimiser.state[parameter] = {
                 kind: _as_kept(kept[f"{kind}.{name}"], parameter, kind) for kind in _MOMENTS
             }
@@ -99,9 +101,9 @@ def _as_kept(tensor: Tensor, parameter: Tensor, kind: str) -> Tensor:
 
 
 def _state(learner: Learner) -> dict[str, Tensor]:
-    kept: dict[str, Tensor] = {}
+    # Also what rests now: it may have learned in a stage before.
+    kept = {f"weight.{name}": p.detach().clone() for name, p in learner.learnable.items()}
     for name, parameter in learner.named.items():
-        kept[f"weight.{name}"] = parameter.detach().clone()
         moments = learner.optimiser.state[parameter]
         for kind in _MOMENTS:
             fresh = torch.zeros(()) if kind == "step" else torch.zeros_like(parameter)

@@ -108,7 +108,8 @@ class Learner:
         self._perception = config.perception if self._answers else 1.0
         rates = rates_of(stage, config.rates)
         freeze(pupil, rates, learnable)
-        self.named = {n: p for n, p in pupil.named_parameters() if p.requires_grad}
+        self.learnable = {n: p for n, p in pupil.named_parameters() if n in learnable}
+        self.named = {n: p for n, p in self.learnable.items() if p.requires_grad}
         if not self.named:
             raise TrainError(f"stage {stage.value}: nothing learns, all rates are 0")
         self._rates = rates

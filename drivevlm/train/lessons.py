@@ -72,12 +72,18 @@ class DataSet:
         return self._known[token]
 
     def answer(self, token: str, dialogue: Dialogue) -> str:
-        """What should be answered to a clip. Kept: to find a plan's codec tokens is a search."""
+        """What should be answered to a clip. Kept: to find a plan's codec tokens is a search.
+
+        Raises DataError where the format cannot say it.
+        """
         judged = dialogue.blocks.proposals is Switch.ON
         key = (token, dialogue.format.sections, judged)
         if key not in self._answers:
             clip, decision = self._known[token]
-            self._answers[key] = dialogue.answer(clip, decision)
+            try:
+                self._answers[key] = dialogue.answer(clip, decision)
+            except ValueError as error:
+                raise DataError(f"clip {token} cannot be answered: {error}") from error
         return self._answers[key]
 
     def percepts(self, lesson: Lesson) -> Percepts:

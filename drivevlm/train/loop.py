@@ -223,7 +223,7 @@ class _Stage:
         places = list(course.batches(config.batch))
         mine = places[first * each * processes + accelerator.process_index :: processes]
         loader = DataLoader(
-            _Lessons(self.task.desk, mine[: (until - first) * each]),
+            _Lessons(self.task.desk, mine[: max(0, until - first) * each]),
             batch_size=None,
             shuffle=False,
             num_workers=config.workers,
