@@ -284,24 +284,6 @@ def test_stages_follow_each_other_and_are_resumed_where_they_were(stages, tmp_pa
     assert same(weights(parts), weights(whole))
 
 
-def test_worlds_that_number_their_scenes_alike_are_told_apart_by_place():
-    from looking import Sixteen
-
-    from drivevlm.build.learning import _check_apart
-    from drivevlm.world.pose import Pose3
-
-    class Elsewhere(Sixteen):
-        def truth(self, token):
-            truth = super().__getattr__("truth")(token)
-            far = Pose3(np.eye(3), np.array([500.0, 0.0, 0.0]))
-            now = replace(truth.now, global_from_ego=far @ truth.now.global_from_ego)
-            return replace(truth, steps={**truth.steps, 0: now})
-
-    _check_apart([Sixteen()], [Elsewhere()])
-    with pytest.raises(TrainError, match="16 scenes of"):
-        _check_apart([Sixteen()], [Sixteen()])
-
-
 def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
     scores = iter([0.1, 0.3, 0.2])
 
@@ -384,34 +366,6 @@ def test_a_training_is_not_stopped_before_where_it_stands(tmp_path):
     position = train(task(tmp_path, replace(CONFIG, stop_after=2)), watch(tmp_path))
     assert position.step == 3
     assert len(losses(tmp_path)) == 3
-
-
-def test_an_answer_that_cannot_be_written_is_left_out_and_named(tmp_path):
-    clip, decision = data()[data().tokens[0]]
-    far = replace(decision, plan=replace(decision.plan, dt_s=0.7))
-    known = {**data()._known, clip.token: (clip, far)}
-    sets = (DataSet(data().recording, data().units, {}, known),)
-    ready = replace(task(tmp_path).desk, sets=sets)
-    ready.check_longest()
-    places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
-    batch = ready.batch(places)
-    assert list(batch.faults) == [clip.token]
-    assert len(batch.input_ids) == 15
-
-
-def test_a_clip_without_a_whole_future_is_skipped_counted_and_named():
-    from looking import Sixteen
-
-    class WithEnd(Sixteen):
-        def truth(self, token):
-            truth = super().__getattr__("truth")(token)
-            if token == self.tokens[7]:
-                return replace(truth, steps={k: v for k, v in truth.steps.items() if k < 3})
-            return truth
-
-    found = DataSet.of(WithEnd(), lambda what, done, total: None)
-    assert len(found.tokens) == 15
-    assert "skipped 1 (the recorded future is incomplete), e.g." in found.told()
 
 
 def test_two_processes_learn_what_one_learns_with_twice_the_batches(tmp_path):

@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import torch
 from looking import Sixteen
-from train_cases import CONFIG, IMAGES, begun, data, native
+from train_cases import CONFIG, IMAGES, begun, data, desk, native
 
+from drivevlm.build.learning import _check_apart
 from drivevlm.train.augment import Look
 from drivevlm.train.batch import pixels_of
-from drivevlm.train.config import Augment, SectionWeights, TrainConfig
+from drivevlm.train.config import Augment, SectionWeights, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.lesson import lesson_of
-from drivevlm.train.lessons import DataSet
+from drivevlm.train.lessons import Course, DataSet
 from drivevlm.train.store import ArrayStore
 from drivevlm.train.views import Views
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import Frame, FrameError
+from drivevlm.world.pose import Pose3
 
 
 def unseen(what: str, done: int, total: int) -> None:
@@ -192,3 +194,45 @@ def test_both_sides_of_a_pair_are_changed_alike():
 def test_cached_features_cannot_be_changed():
     with pytest.raises(ValueError, match=r"augment\.on needs cached=false"):
         TrainConfig(augment=Augment(on=True))
+
+
+# What is learned from, and what not.
+
+
+def test_worlds_that_number_their_scenes_alike_are_told_apart_by_place():
+    class Elsewhere(Sixteen):
+        def truth(self, token):
+            truth = super().__getattr__("truth")(token)
+            far = Pose3(np.eye(3), np.array([500.0, 0.0, 0.0]))
+            now = replace(truth.now, global_from_ego=far @ truth.now.global_from_ego)
+            return replace(truth, steps={**truth.steps, 0: now})
+
+    _check_apart([Sixteen()], [Elsewhere()])
+    with pytest.raises(TrainError, match="16 scenes of"):
+        _check_apart([Sixteen()], [Sixteen()])
+
+
+def test_an_answer_that_cannot_be_written_is_left_out_and_named():
+    clip, decision = data()[data().tokens[0]]
+    far = replace(decision, plan=replace(decision.plan, dt_s=0.7))
+    known = {**data()._known, clip.token: (clip, far)}
+    sets = (DataSet(data().recording, data().units, {}, known),)
+    ready = replace(desk(begun()[1]), sets=sets)
+    ready.check_longest()
+    places = tuple(p for b in Course([data()], (), clips=16, seed=0).batches(16) for p in b)
+    batch = ready.batch(places)
+    assert list(batch.faults) == [clip.token]
+    assert len(batch.input_ids) == 15
+
+
+def test_a_clip_without_a_whole_future_is_skipped_counted_and_named():
+    class WithEnd(Sixteen):
+        def truth(self, token):
+            truth = super().__getattr__("truth")(token)
+            if token == self.tokens[7]:
+                return replace(truth, steps={k: v for k, v in truth.steps.items() if k < 3})
+            return truth
+
+    found = DataSet.of(WithEnd(), lambda what, done, total: None)
+    assert len(found.tokens) == 15
+    assert "skipped 1 (the recorded future is incomplete), e.g." in found.told()
