@@ -8,15 +8,13 @@ from enum import Enum
 
 import numpy as np
 
-from drivevlm.data.nuscenes.detections import as_proposals
-from drivevlm.data.nuscenes.ego import pose_ahead
 from drivevlm.drive.buffers import Encoded, Objects, Seen
 from drivevlm.drive.config import SyncConfig
 from drivevlm.drive.odometry import STEP_US, OdometrySample, Track
 from drivevlm.world.boxes import Box3
 from drivevlm.world.camera import CameraSequence, Frame
 from drivevlm.world.clip import Clip, Proposals
-from drivevlm.world.ego import EgoStatus, status_from_history
+from drivevlm.world.ego import EgoStatus, pose_ahead, status_from_history
 from drivevlm.world.pose import Pose2, Pose3, wrap_rad
 from drivevlm.world.sets import Provenance
 
@@ -202,7 +200,7 @@ def _proposals(seen: Seen, t0_us: int, config: SyncConfig) -> Proposals | None:
     if boxes is None:
         return None
     provenance = Provenance.DETECTOR
-    return as_proposals(boxes, provenance, top_k=config.top_k, min_score=config.min_score)
+    return Proposals.best(boxes, provenance, top_k=config.top_k, min_score=config.min_score)
 
 
 def _moved_box(box: Box3, now_from_then: Pose2, age_s: float) -> Box3:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from drivevlm.world.boxes import Box3
 from drivevlm.world.camera import CameraSequence
@@ -40,6 +41,17 @@ class Proposals:
         ids = [box.id for box in self.boxes]
         if len(set(ids)) != len(ids) or "" in ids:
             raise ValueError(f"every proposal needs an id of its own, got {ids}")
+
+    @classmethod
+    def best(
+        cls, boxes: Sequence[Box3], provenance: Provenance, *, top_k: int, min_score: float
+    ) -> Proposals:
+        """The best boxes by score, nearest first, named p1, p2, ..."""
+        scored = [box for box in boxes if (box.score or 0.0) >= min_score]
+        best = sorted(scored, key=lambda box: -(box.score or 0.0))[:top_k]
+        nearest = sorted(best, key=lambda box: box.distance_m)
+        named = (replace(box, id=f"p{k + 1}") for k, box in enumerate(nearest))
+        return cls(tuple(named), provenance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivevlm.world.pose import Floats, Pose2, wrap_rad
+from drivevlm.world.pose import Floats, Pose2, Pose3, wrap_rad
 from drivevlm.world.sets import Provenance
 
 # N: past poses, oldest first, the last one being the present.
@@ -109,6 +109,21 @@ def status_from_history(
         acceleration = float((speeds[1] - speeds[0]) / (0.5 * (dt_s[0] + dt_s[1])))
     turn_rad = float(wrap_rad(history.yaw_ego_rad[-1] - history.yaw_ego_rad[-2]))
     return EgoStatus(float(speeds[-1]), acceleration, turn_rad / float(dt_s[-1]), provenance)
+
+
+def pose_ahead(status: EgoStatus | None, dt_s: float) -> Pose3 | None:
+    """``now_from_then`` a moment after now, at constant speed and turn rate; None without a past.
+
+    For images of the present that were taken just after decision time: their recorded poses are
+    of the future.
+    """
+    if status is None:
+        return None
+    turn_rad = (status.yaw_rate_radps or 0.0) * dt_s
+    # The chord of an arc points half the turn to the side (its shortening is below a millimetre).
+    x_m = status.speed_mps * dt_s * np.cos(turn_rad / 2)
+    y_m = status.speed_mps * dt_s * np.sin(turn_rad / 2)
+    return Pose3.from_pose2(Pose2(float(x_m), float(y_m), turn_rad))
 
 
 def _middle_headings_rad(yaw_rad: Floats) -> Floats:

@@ -13,9 +13,7 @@ from drivevlm.data.nuscenes.folder import read_json
 from drivevlm.data.nuscenes.sidecars import check_tokens
 from drivevlm.data.recording import DataError
 from drivevlm.world.boxes import CATEGORIES, Box3
-from drivevlm.world.clip import Proposals
 from drivevlm.world.pose import Floats, Pose3, rotation_from_wxyz, wrap_rad
-from drivevlm.world.sets import Provenance
 
 FAR_M = 150.0
 """A detection farther than this from its ego is not in the global frame."""
@@ -173,14 +171,3 @@ def _best(detections: Detections, top_k: int, min_score: float) -> Detections:
         score=detections.score[order],
         category=tuple(detections.category[i] for i in order),
     )
-
-
-def as_proposals(
-    boxes: Sequence[Box3], provenance: Provenance, *, top_k: int, min_score: float
-) -> Proposals:
-    """The best boxes by score, nearest first, named p1, p2, ..."""
-    scored = [box for box in boxes if (box.score or 0.0) >= min_score]
-    best = sorted(scored, key=lambda box: -(box.score or 0.0))[:top_k]
-    nearest = sorted(best, key=lambda box: box.distance_m)
-    named = (replace(box, id=f"p{k + 1}") for k, box in enumerate(nearest))
-    return Proposals(tuple(named), provenance)

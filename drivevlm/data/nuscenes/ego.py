@@ -10,8 +10,8 @@ import numpy as np
 from drivevlm.data.nuscenes.config import DecisionTime, NuScenesConfig
 from drivevlm.data.nuscenes.index import Index, Ints
 from drivevlm.data.recording import DataError
-from drivevlm.world.ego import EgoHistory, EgoStatus
-from drivevlm.world.pose import Floats, Pose2, Pose3
+from drivevlm.world.ego import EgoHistory
+from drivevlm.world.pose import Floats, Pose3
 
 
 def pose_of(row: Floats) -> Pose3:
@@ -81,18 +81,3 @@ def _newest_image(index: Index) -> Ints:
     stamps = np.where(key >= 0, np.asarray(index.image_stamp_us)[key], -1)
     newest: Ints = np.take_along_axis(key, stamps.argmax(axis=0)[None], axis=0)[0]
     return newest
-
-
-def pose_ahead(status: EgoStatus | None, dt_s: float) -> Pose3 | None:
-    """``now_from_then`` a moment after now, at constant speed and turn rate; None without a past.
-
-    For images of the present that were taken just after decision time: their recorded poses are
-    of the future.
-    """
-    if status is None:
-        return None
-    turn_rad = (status.yaw_rate_radps or 0.0) * dt_s
-    # The chord of an arc points half the turn to the side (its shortening is below a millimetre).
-    x_m = status.speed_mps * dt_s * np.cos(turn_rad / 2)
-    y_m = status.speed_mps * dt_s * np.sin(turn_rad / 2)
-    return Pose3.from_pose2(Pose2(float(x_m), float(y_m), turn_rad))

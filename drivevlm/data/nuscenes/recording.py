@@ -13,7 +13,6 @@ import numpy as np
 
 from drivevlm.data.nuscenes.can_bus import CanBus
 from drivevlm.data.nuscenes.config import EgoSource, NuScenesConfig
-from drivevlm.data.nuscenes.detections import as_proposals
 from drivevlm.data.nuscenes.ego import Ego, pose_of
 from drivevlm.data.nuscenes.folder import choose_scenes, file_digest, find_tables, map_file
 from drivevlm.data.nuscenes.index import Index, Progress, open_index
@@ -263,7 +262,7 @@ class NuScenesRecording:
         else:
             return None
         config = self._config
-        return as_proposals(boxes, source, top_k=config.top_k, min_score=config.min_score)
+        return Proposals.best(boxes, source, top_k=config.top_k, min_score=config.min_score)
 
     def _command(self, token: str) -> RouteCommand | None:
         if self._config.command == "gt_future":

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from drivevlm.data.nuscenes.config import DecisionTime, NuScenesConfig
-from drivevlm.data.nuscenes.ego import pose_ahead, pose_of
+from drivevlm.data.nuscenes.ego import pose_of
 from drivevlm.data.nuscenes.index import Index, Ints
 from drivevlm.data.recording import DataError
 from drivevlm.world.camera import Camera, CameraSequence, Frame
 from drivevlm.world.clip import RIG_SPREAD_US
-from drivevlm.world.ego import EgoStatus
+from drivevlm.world.ego import EgoStatus, pose_ahead
 from drivevlm.world.pose import Pose3
 
 JITTER_US = 5_000
