@@ -135,16 +135,28 @@ def test_a_turn_and_a_lane_change_are_decided_across_the_path():
 def test_labels_hold_what_the_log_knows():
     made = log(end_mps=4.0, **FOLLOWED, signal_state="G", signal_m=30.0)
     labels = labels_of(made, 0, seen={"truck"}, signal_seen=True)
-    assert (labels.signal.state, labels.signal.distance_m) == (Signal.GREEN, 30.0)
+    # A sedan's front is 4.62 - 0.95 m ahead of its rear axle, that of the cameras' car 3.528 m.
+    assert (labels.signal.state, labels.signal.distance_m) == (Signal.GREEN, pytest.approx(30.142))
     assert labels.lead is not None
-    assert (labels.lead.instance, labels.lead.gap_m, labels.lead.visible) == ("truck", 12.0, True)
+    assert (labels.lead.instance, labels.lead.visible) == ("truck", True)
+    assert labels.lead.gap_m == pytest.approx(12.142)
     (relation,) = labels.relations
-    assert (relation.lane, relation.gap_m) == (LaneRelation.EGO_LANE, 12.0)
-    assert relation.ttc_s == pytest.approx(12.0 / (8.0 - 3.0))
+    assert (relation.lane, relation.gap_m) == (LaneRelation.EGO_LANE, pytest.approx(12.142))
+    assert relation.ttc_s == pytest.approx(12.142 / (8.0 - 3.0))
     assert labels.route is not None
     assert (labels.route.command.value, labels.route.distance_m) == ("left", 40.0)
     assert labels.summary == "I drive at 29 km/h in a town with a limit of 50 km/h in rain."
     assert labels.sentences[0] == "A truck drives 12 m ahead of me."
+
+
+def test_what_a_long_car_is_told_is_measured_from_the_cameras_own():
+    made = log(end_mps=4.0, **FOLLOWED)
+    labels = labels_of(
+        replace(made, ego=replace(made.ego, body=Body.VAN)), 0, seen={"truck"}, signal_seen=True
+    )
+    assert labels.lead is not None
+    assert labels.lead.gap_m == pytest.approx(12.0 + 5.32 - 1.05 - 3.528)
+    assert labels.sentences[0] == "A truck drives 13 m ahead of me."
 
 
 def test_nothing_is_said_of_what_no_camera_showed():

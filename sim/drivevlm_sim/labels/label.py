@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from drivevlm.world.clip import RouteCommand
+from drivevlm.world.labels import FRONT_M
 from drivevlm.world.scene_labels import (
     LeadLabel,
     RelationLabel,
@@ -37,6 +39,9 @@ def labels_of(
 ) -> SceneLabels:
     """The reasons at a step.
 
+    Drivers have bodies of their own, the cameras' car is one and the same: what is labelled is
+    measured from its front, ``FRONT_M`` before the rear axle, as boxes on disk tell it.
+
     Args:
         log: The scene.
         step: Of the keyframe.
@@ -64,7 +69,7 @@ def labels_of(
         relations=_relations(log, step, seen),
         summary=summary(log, step),
         route=_route(log, step),
-        sentences=_told(log, reason, seen, signal_seen, paraphrases),
+        sentences=_told(log, _from_front(log, reason), seen, signal_seen, paraphrases),
         paraphrases=paraphrases,
     )
 
@@ -83,14 +88,14 @@ def _signal(log: SceneLog, step: int, *, visible: bool) -> SignalLabel:
     shown, away_m = colour(str(log.facts["signal_state"][step])), log.facts["signal_m"][step]
     if shown is Signal.NONE or not np.isfinite(away_m):
         return SignalLabel(Signal.NONE, None, visible=False)
-    return SignalLabel(shown, max(float(away_m), 0.0), visible)
+    return SignalLabel(shown, max(float(away_m) + _front_behind_m(log), 0.0), visible)
 
 
 def _lead(log: SceneLog, step: int, seen: Collection[str]) -> LeadLabel | None:
     name, gap_m = str(log.facts["leader"][step]), float(log.facts["leader_gap_m"][step])
     if not np.isfinite(gap_m) or not is_told(log, step, name):
         return None
-    return LeadLabel(name, max(gap_m, 0.0), name in seen)
+    return LeadLabel(name, max(gap_m + _front_behind_m(log), 0.0), name in seen)
 
 
 def _relations(log: SceneLog, step: int, seen: Collection[str]) -> tuple[RelationLabel, ...]:
@@ -121,7 +126,7 @@ def _relation(
     if track is not None and row is not None:
         turned = float(track.yaw_rad[row] - log.ego.yaw_rad[step])
         theirs_mps = float(track.speed_mps[row]) * float(np.cos(turned))
-    gap_m = max(gap_m, 0.0)
+    gap_m = max(gap_m + _front_behind_m(log), 0.0)
     closing_mps = float(log.ego.speed_mps[step]) - theirs_mps
     ttc_s = gap_m / closing_mps if closing_mps > CLOSING_MPS else None
     within = ttc_s is not None and ttc_s <= LONGEST_TTC_S
@@ -134,6 +139,17 @@ def _ahead_m(log: SceneLog, step: int, track: Track, row: int) -> float:
     off_m = track.xy_m[row] - log.ego.xy_m[step]
     along_m = float(off_m @ np.array([np.cos(yaw_rad), np.sin(yaw_rad)]))
     return along_m - SIZES[log.ego.body].length_m / 2
+
+
+def _front_behind_m(log: SceneLog) -> float:
+    """How far the front of the cameras' car lies behind the driver's own."""
+    return SIZES[log.ego.body].rear_axle_from_front_m - FRONT_M
+
+
+def _from_front(log: SceneLog, reason: Reason) -> Reason:
+    if reason.away_m is None:
+        return reason
+    return replace(reason, away_m=reason.away_m + _front_behind_m(log))
 
 
 def _route(log: SceneLog, step: int) -> RouteCommand:
