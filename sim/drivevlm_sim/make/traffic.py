@@ -20,6 +20,7 @@ from drivevlm_sim.traffic.scene import Scenes, Sky
 from drivevlm_sim.traffic.windows import at_random, for_training
 from drivevlm_sim.twins.pairs import find_pairs
 from drivevlm_sim.twins.story import BUSY, tell
+from drivevlm_sim.twins.twin_pair import Family as TwinFamily
 
 SPARE = 2
 """Towns look for so many times their share, so that the draw over all towns has a choice."""
@@ -37,12 +38,10 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
     scenes, reasons = windows(recipe, story.recording) if recipe.scenes else ([], {})
     pairs, lost = [], []
     if recipe.pairs:
-        share = recipe.pairs * SPARE / (recipe.towns * recipe.runs * len(recipe.twin_families))
+        most = most_pairs(recipe)
+        tries = {family: pairs * TRIES_PER_PAIR for family, pairs in most.items()}
         found = find_pairs(
-            story,
-            families=recipe.twin_families,
-            most_tries=math.ceil(share * TRIES_PER_PAIR),
-            most_pairs=math.ceil(share),
+            story, families=recipe.twin_families, most_tries=tries, most_pairs=most
         )
         pairs = list(found.pairs)
         lost = [counts.rejects for counts in found.counts.values()]
@@ -61,6 +60,17 @@ def watched_s(recipe: WorldRecipe) -> float:
     """How long each run is: as the recipe says, and less where little is wanted of it."""
     films = (recipe.scenes + recipe.pairs) / (recipe.towns * recipe.runs)
     return min(recipe.traffic_s, LEAST_S + PER_FILM_S * films)
+
+
+def most_pairs(recipe: WorldRecipe) -> dict[TwinFamily, int]:
+    """How many pairs of each family a run gives at most."""
+    even = recipe.pairs / len(recipe.twin_families)
+    runs = recipe.towns * recipe.runs
+    most = dict.fromkeys(recipe.twin_families, math.ceil(even * SPARE / runs))
+    if TwinFamily.SIGNAL_APPROACH in most:  # towns without signals have none
+        wanted = max(even, recipe.approaching) * SPARE / runs
+        most[TwinFamily.SIGNAL_APPROACH] = math.ceil(wanted)
+    return most
 
 
 def windows(recipe: WorldRecipe, recording: Recording) -> tuple[list[SceneLog], Mapping[str, int]]:

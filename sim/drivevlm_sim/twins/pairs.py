@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -29,6 +29,7 @@ from drivevlm_sim.twins.rules import (
 from drivevlm_sim.twins.story import Story
 from drivevlm_sim.twins.twin_pair import AFTER_STEPS, BEFORE_STEPS, Family, TwinPair
 
+NO_BOUND: Mapping[Family, int] = {}
 CAUSE_WITHIN_M = 60.0
 TURNS_FAST = "lateral acceleration above 3.5 m/s2"
 LEADER_MOVED_M = 0.01
@@ -66,8 +67,8 @@ def find_pairs(
     story: Story,
     *,
     families: Iterable[Family] = tuple(Family),
-    most_tries: int | None = None,
-    most_pairs: int | None = None,
+    most_tries: Mapping[Family, int] = NO_BOUND,
+    most_pairs: Mapping[Family, int] = NO_BOUND,
     sky: Sky | None = None,
 ) -> Found:
     """Try what is worth trying in a run; the same story gives the same pairs.
@@ -75,8 +76,8 @@ def find_pairs(
     Args:
         story: Run A.
         families: To try.
-        most_tries: Of each family, drawn from all there are; None for all.
-        most_pairs: Of each family; once it has so many, the rest of its trials is left out.
+        most_tries: Of a family, drawn from all there are; all of one that is not named.
+        most_pairs: Of a family; once it has so many, the rest of its trials is left out.
         sky: Of all pairs.
     """
     families = tuple(families)
@@ -85,7 +86,8 @@ def find_pairs(
     taken: set[tuple[Family, str, int]] = set()
 
     def wanted(trial: Trial) -> bool:
-        return most_pairs is None or counts[trial.family].pairs < most_pairs
+        most = most_pairs.get(trial.family)
+        return most is None or counts[trial.family].pairs < most
 
     trials = chosen_trials(story, families, most_tries)
     for trial, outcome in forked(story, trials, wanted=wanted):
@@ -103,7 +105,9 @@ def find_pairs(
     return Found(tuple(pairs), counts)
 
 
-def chosen_trials(story: Story, families: Iterable[Family], most_tries: int | None) -> list[Trial]:
+def chosen_trials(
+    story: Story, families: Iterable[Family], most_tries: Mapping[Family, int] = NO_BOUND
+) -> list[Trial]:
     """What is worth trying, by family no more than asked for, drawn by the story's seed."""
     by_family: dict[Family, list[Trial]] = {}
     for trial in occasions(story, families):
@@ -111,8 +115,8 @@ def chosen_trials(story: Story, families: Iterable[Family], most_tries: int | No
     chosen: list[Trial] = []
     for family, trials in by_family.items():
         rng = Random(f"{story.seed} trials {family.value}")
-        few = most_tries is not None and len(trials) > most_tries
-        chosen += rng.sample(trials, most_tries or 0) if few else trials
+        most = most_tries.get(family, len(trials))
+        chosen += rng.sample(trials, most) if most < len(trials) else trials
     return chosen
 
 
