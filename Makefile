@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Every extra but [ros], which needs a sourced ROS 2.
-EXTRAS := dev,train,sim
+EXTRAS := dev,train,sim,dds
 
 .PHONY: demo demo-world test test-all lint bench clean help
 
