@@ -46,7 +46,7 @@ def taught(name: str) -> EgoMlp:
     lessons_of, scored = LightWorld(pairs=60, seed=1), LightWorld()
     mlp = MLPS[name]
     lessons = lessons_from(lessons_of, teaching_clips(lessons_of), mlp.reader(lessons_of))
-    layers = fit(lessons, MlpSettings(hidden=32, epochs=60), mlp.names)
+    layers = fit(lessons, MlpSettings(hidden=32, epochs=150), mlp.names)
     return EgoMlp(layers, name, mlp.reader(scored))
 
 
@@ -135,6 +135,8 @@ def test_a_critical_object_is_told_with_its_place_and_motion():
     assert found["braking for the critical"] == pytest.approx(64 / 2 / (20.0 - 3.528 - 2.3))
     assert told(truth)["critical other"] == 0.0
     assert (found["critical crosses"], found["critical gap"]) == (0.0, 60.0)  # no label tells
+    assert found["critical is a cause"] == 1.0
+    assert found["braking for a cause"] == found["braking for the critical"]
 
 
 def test_of_a_critical_object_that_crosses_the_free_way_is_told():
@@ -154,6 +156,9 @@ def test_of_a_critical_object_that_crosses_the_free_way_is_told():
     found = told(replace(truth, labels=labels), cause="car-1")
     assert (found["critical crosses"], found["critical gap"]) == (1.0, 10.0)
     assert found["braking for its gap"] == pytest.approx(64 / 2 / 10.0)
+    untested = told(replace(truth, labels=labels))  # it crosses, and may matter or not
+    assert (untested["critical crosses"], untested["critical is a cause"]) == (1.0, 0.0)
+    assert untested["braking for a cause"] == 0.0
 
 
 def pair_of(name: str) -> TwinPair:

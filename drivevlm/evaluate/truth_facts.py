@@ -46,6 +46,7 @@ CRITICAL = (
     *(f"critical {kind}{how}" for kind in KINDS for how in ("", ", near")),
     *("critical ahead", "left to the critical", "critical speed along", "left speed of it"),
     *("braking for the critical", "critical crosses", "critical gap", "braking for its gap"),
+    *("critical is a cause", "braking for a cause"),
 )
 ROUTE = tuple(f"{word} on the route at {m:g} m" for m in AHEAD_M for word in ("ahead", "left"))
 FACTS = (*SIGNAL, *LEAD, *CRITICAL, *ROUTE)
@@ -63,12 +64,13 @@ def facts(truth: Truth, *, speed_mps: float, cause: str, route: Floats | None) -
     """
     labels = truth.labels
     boxes = {box.id: box for box in boxes_now(truth, unmeasured=True)}
-    critical = boxes.get(_critical_name(labels, cause, boxes))
+    name, is_cause = _critical_name(labels, cause, boxes)
+    critical = boxes.get(name)
     relation = None if labels is None or critical is None else labels.relation(critical.id)
     told = [
         *_signal(labels, speed_mps),
         *_lead(truth, labels, boxes, speed_mps),
-        *_critical(critical, relation, speed_mps),
+        *_critical(critical, relation, speed_mps, is_cause=is_cause),
     ]
     return np.concatenate([told, _route(truth, route)])
 
@@ -95,13 +97,19 @@ def cause_here(pair: TwinPair, mine: Truth, other: Truth) -> str:
     return name if away_m < SAME_M else ""
 
 
-def _critical_name(labels: SceneLabels | None, cause: str, boxes: Mapping[str, Box3]) -> str:
-    """The object that matters most: a twin's cause, a tested one, or one that crosses."""
-    named = [cause]
-    if labels is not None:
-        named += labels.critical
-        named += [r.instance for r in labels.relations if r.lane is LaneRelation.CROSSING]
-    return next((name for name in named if name in boxes), "")
+def _critical_name(
+    labels: SceneLabels | None, cause: str, boxes: Mapping[str, Box3]
+) -> tuple[str, bool]:
+    """The object that matters most, and whether it is known to move the ego.
+
+    A twin's cause and a tested one do; who crosses may.
+    """
+    causes = [cause, *(labels.critical if labels is not None else ())]
+    found = next((name for name in causes if name in boxes), "")
+    if found or labels is None:
+        return found, bool(found)
+    crossing = (r.instance for r in labels.relations if r.lane is LaneRelation.CROSSING)
+    return next((name for name in crossing if name in boxes), ""), False
 
 
 def _needed_mps2(speed_mps: float, distance_m: float) -> float:
@@ -135,13 +143,15 @@ def _lead(
     return [1.0, nearness(lead.gap_m), gap_m, theirs_mps, -closing_mps, faster, braking]
 
 
-def _critical(box: Box3 | None, relation: RelationLabel | None, speed_mps: float) -> list[float]:
+def _critical(
+    box: Box3 | None, relation: RelationLabel | None, speed_mps: float, *, is_cause: bool
+) -> list[float]:
     told = []
     for kind in KINDS:
         is_it = box is not None and (box.category == "pedestrian") is (kind == "pedestrian")
         told += [float(is_it), nearness(box.distance_m) if box is not None and is_it else 0.0]
     if box is None:
-        return [*told, FAR_M, 0.0, 0.0, 0.0, 0.0, 0.0, FAR_M, 0.0]
+        return [*told, FAR_M, 0.0, 0.0, 0.0, 0.0, 0.0, FAR_M, 0.0, 0.0, 0.0]
     x_m, y_m = (float(v) for v in np.clip(box.center_ego_m[:2], -FAR_M, FAR_M))
     along, across = (0.0, 0.0) if box.velocity_ego_mps is None else box.velocity_ego_mps
     ahead_m = x_m - FRONT_M - float(box.size_lwh_m[0]) / 2
@@ -151,7 +161,8 @@ def _critical(box: Box3 | None, relation: RelationLabel | None, speed_mps: float
         crosses = float(relation.lane is LaneRelation.CROSSING)
         gap_m, stopping = min(relation.gap_m, FAR_M), _needed_mps2(speed_mps, relation.gap_m)
     place = [x_m, y_m, float(along), float(across), braking]
-    return [*told, *place, crosses, gap_m, stopping]
+    matters = float(is_cause)
+    return [*told, *place, crosses, gap_m, stopping, matters, matters * max(braking, stopping)]
 
 
 def _along_mps(box: Box3 | None, *, unknown: float) -> float:
