@@ -17,7 +17,7 @@ pytestmark = pytest.mark.part
 pytest.importorskip("pyarrow.parquet", reason="packing needs pyarrow (the extra [train])")
 TRAINING = (
     "model=nano",
-    "train.steps=200",
+    "train.steps=240",
     "train.batch=16",
     "train.warmup=20",
     "train.weight_decay=0",
@@ -25,6 +25,7 @@ TRAINING = (
     "train.rates={encoder: 2e-3, projector: 2e-3, decoder: 2e-3}",
     "train.dropout={ego_status: 0, block: 0, camera: 0}",
     "train.forms={full: 1, plan_first: 0, plan_only: 0}",
+    "train.weights={detect: 1, scene: 1, spatial: 1, decide: 1, plan: 1}",
     "train.save_every=1000",
 )
 
