@@ -46,8 +46,8 @@ class Bus(Protocol):
 
     def subscribe(
         self, topic: str, type_name: str, qos: Qos, callback: Callable[[Message], None]
-    ) -> None:
-        """Hear a topic (its full name) until the bus is closed."""
+    ) -> Callable[[], None]:
+        """Hear a topic (its full name) until the bus is closed, or what is returned is called."""
 
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call again and again until the bus is closed; by the wall clock, not by ROS time."""

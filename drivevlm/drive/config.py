@@ -74,7 +74,8 @@ class OdometryConfig:
     Attributes:
         span_s: Samples are kept so long.
         gap_s: Between samples farther apart than this nothing is interpolated.
-        jump_m, jump_rad: A pose so far from where the twist leads is a jump.
+        jump_m: A pose so far from where the twist leads is a jump.
+        jump_rad: A heading so far from where the twist leads is a jump.
     """
 
     span_s: float = 5.0
@@ -91,7 +92,8 @@ class VehicleConfig:
     """The ego's box and steering.
 
     Attributes:
-        length_m, width_m: Its box.
+        length_m: Of its box.
+        width_m: Of its box.
         ahead_m: From the rear axle forward to the box's centre.
         wheelbase_m: Between the axles.
     """
@@ -115,8 +117,9 @@ class GateConfig:
         start_speed_mps: Between the first point and the ego's speed at decision time.
         behind_m: How far behind the ego the first point, and now the last one, may lie.
         curvature_radpm: Where the plan is faster than 0.5 m/s; a slower path's bend is noise.
-        speed_up_mps2, brake_mps2: Along the path.
-        lateral_mps2: Across it.
+        speed_up_mps2: Pulling away along the path.
+        brake_mps2: Braking along the path.
+        lateral_mps2: Across the path.
         clearance_m: The way to every object is longer than this; touching is a collision.
         collision_s: Objects are extrapolated so far.
     """
@@ -145,8 +148,8 @@ class FallbackConfig:
     Attributes:
         kind: Off unless it is declared.
         after_s: A newest plan older than this makes the fallback due.
-        brake_mps2: Of a stop.
-        horizon_s: Of a stop.
+        brake_mps2: How hard a stop brakes.
+        horizon_s: How far ahead a stop is published.
     """
 
     kind: Fallback = Fallback.NONE
