@@ -111,7 +111,7 @@ def test_a_camera_has_a_part_once_size_matrix_and_pose_are_known():
 def test_what_the_settings_say_of_a_camera_comes_first():
     given = Calibration((32, 18), (9.0, 0, 1, 0, 9, 1, 0, 0, 1), (5.0, 0.0, 1.0), OPTICAL)
     cameras, tree = rig(given)
-    assert cameras.is_given("CAM_FRONT")
+    assert given.is_whole
     cameras.heard("CAM_FRONT", camera_info(BUS.info((64, 36), K), rectified=False))
     tree.add(StaticTransform("base_link", "lens", Pose3.identity()))
     found = cameras.camera("CAM_FRONT")

@@ -8,7 +8,7 @@ import numpy as np
 
 from drivevlm.drive.frames import FrameTree
 from drivevlm.drive.messages.cameras import CameraInfo
-from drivevlm.drive.node_config import Calibration, NodeConfig
+from drivevlm.drive.node_config import NodeConfig
 from drivevlm.world.camera import Camera
 from drivevlm.world.pose import Pose3
 
@@ -34,11 +34,6 @@ class Calibrator:
         """The rig."""
         return self._config.drive.sync.cameras
 
-    def is_given(self, name: str) -> bool:
-        """Whether the settings say all of a camera: neither camera_info nor tf is needed."""
-        given = self._given(name)
-        return bool(given.size_px and given.intrinsics and given.translation_m)
-
     def heard(self, name: str, info: CameraInfo) -> None:
         """A camera spoke of itself."""
         self._infos[name] = info
@@ -54,7 +49,7 @@ class Calibrator:
     def camera(self, name: str) -> Camera | None:
         """The camera as far as it is known; None where it can have no part in decisions yet."""
         size_px, pose = self._size_px(name), self._ego_from_camera(name)
-        matrix = self._given(name).matrix
+        matrix = self._config.calibration_of(name).matrix
         if matrix is None and name in self._infos:
             matrix = self._infos[name].intrinsics
         if size_px is None:
@@ -73,15 +68,12 @@ class Calibrator:
             name: f"{name}: its lens bends pixels by {_bend(info)}, which is not modelled: publish "
             "rectified pictures and set camera.rectified"
             for name, info in self._infos.items()
-            if not self._given(name).intrinsics
+            if not self._config.calibration_of(name).intrinsics
             and (info.bend_px is None or info.bend_px > MOST_BEND * info.size_px[0])
         }
 
-    def _given(self, name: str) -> Calibration:
-        return self._config.calibration.get(name, Calibration())
-
     def _size_px(self, name: str) -> tuple[int, int] | None:
-        given = self._given(name).size_px
+        given = self._config.calibration_of(name).size_px
         if given:
             return given[0], given[1]
         info = self._infos.get(name)
@@ -89,10 +81,10 @@ class Calibrator:
 
     def _frame(self, name: str) -> str:
         info = self._infos.get(name)
-        return self._given(name).frame_id or (info.frame_id if info else "")
+        return self._config.calibration_of(name).frame_id or (info.frame_id if info else "")
 
     def _ego_from_camera(self, name: str) -> Pose3 | None:
-        given = self._given(name).ego_from_camera
+        given = self._config.calibration_of(name).ego_from_camera
         if given is not None or not self._frame(name):
             return given
         pose = self._tree.between(target=self._config.base_frame, source=self._frame(name))
@@ -105,7 +97,7 @@ class Calibrator:
         if self._size_px(name) is None:
             wanted = "camera_info" if self._config.camera.calibrated else "picture"
             return f"{name}: no {wanted} came yet, and calibration.{name} gives no size_px"
-        given, info = self._given(name), self._infos.get(name)
+        given, info = self._config.calibration_of(name), self._infos.get(name)
         if given.matrix is None and (info is None or info.intrinsics is None):
             said = "says it is uncalibrated" if info else "did not come yet"
             return f"{name}: its camera_info {said}, and calibration.{name} gives no intrinsics"

@@ -53,6 +53,26 @@ class InputError(Exception):
     """An input that was asked for cannot be heard; the message is one line."""
 
 
+def heard_topics(config: NodeConfig) -> tuple[tuple[Topic, str | None], ...]:
+    """What a node with these settings hears: topics, with the camera of those that have one."""
+    kind, found = config.objects.type, list[tuple[Topic, str | None]]()
+    image = IMAGE if config.camera.transport is Transport.RAW else COMPRESSED
+    cameras = config.drive.sync.cameras
+    unknown = [name for name in cameras if not config.calibration_of(name).is_whole]
+    for name in cameras:
+        found.append((image, name))
+        if name in unknown:
+            found.append((CAMERA_INFO, name))
+    found += [(KINEMATIC_STATE, None), (NAVIGATION_COMMAND, None)]
+    if config.route.use:
+        found.append((replace(ROUTE, qos=replace(ROUTE.qos, latched=config.route.latched)), None))
+    if kind is not ObjectsType.NONE:
+        found.append((OBJECTS_TOPIC[kind], None))
+    if kind is not ObjectsType.NONE or unknown:
+        found.append((TF_STATIC, None))
+    return tuple(found)
+
+
 class Inputs:
     """Hears, converts and hands over. No message can make it raise: bad ones are counted and told.
 
@@ -130,23 +150,19 @@ class Inputs:
         return Placer(config.drive.odometry, self._tree, base_frame=config.base_frame)
 
     def _subscribe(self) -> None:
-        config, kind = self._config, self._config.objects.type
-        image = IMAGE if config.camera.transport is Transport.RAW else COMPRESSED
-        for name in config.drive.sync.cameras:
-            self._hear(image, partial(self._on_image, name), name)
-            if not self._calibrator.is_given(name):
-                self._hear(CAMERA_INFO, partial(self._on_camera_info, name), name)
-        self._hear(KINEMATIC_STATE, self._on_odometry)
-        self._hear(NAVIGATION_COMMAND, self._on_command)
-        if config.route.use:
-            qos = replace(ROUTE.qos, latched=config.route.latched)
-            self._hear(replace(ROUTE, qos=qos), self._on_route)
-        if kind is not ObjectsType.NONE:
-            self._hear(OBJECTS_TOPIC[kind], self._on_objects)
-        if kind is not ObjectsType.NONE or not all(
-            self._calibrator.is_given(name) for name in self._calibrator.names
-        ):
-            self._hear(TF_STATIC, self._on_static_frames)
+        handlers: dict[str, Callable[..., Sequence[str]]] = {
+            COMPRESSED.name: self._on_image,
+            IMAGE.name: self._on_image,
+            CAMERA_INFO.name: self._on_camera_info,
+            KINEMATIC_STATE.name: self._on_odometry,
+            NAVIGATION_COMMAND.name: self._on_command,
+            ROUTE.name: self._on_route,
+            DETECTIONS.name: self._on_objects,
+            TF_STATIC.name: self._on_static_frames,
+        }
+        for topic, camera in heard_topics(self._config):
+            handle = handlers[topic.name]
+            self._hear(topic, handle if camera is None else partial(handle, camera), camera)
 
     def _hear(
         self,

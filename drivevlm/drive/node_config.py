@@ -75,6 +75,11 @@ class Calibration:
             raise ValueError(f"quaternion_xyzw is not zero, got {list(self.quaternion_xyzw)}")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it says all of a camera: neither camera_info nor tf is needed."""
+        return bool(self.size_px and self.intrinsics and self.translation_m)
+
+    @property
     def matrix(self) -> Floats | None:
         """(3, 3) in pixels of ``size_px``."""
         return np.array(self.intrinsics).reshape(3, 3) if self.intrinsics else None
@@ -207,3 +212,7 @@ class NodeConfig:
                 f"calibration names cameras of sync.cameras {self.drive.sync.cameras}, got "
                 f"{strangers}"
             )
+
+    def calibration_of(self, camera: str) -> Calibration:
+        """What is known of a camera beforehand, which may be nothing."""
+        return self.calibration.get(camera, Calibration())
