@@ -156,9 +156,23 @@ def test_a_job_that_cannot_be_done_ends_in_its_one_line():
         list(done_jobs(slept, [1, 99, 2, 3], processes=2))
 
 
-def test_a_process_that_dies_is_told_of():
-    with pytest.raises(WorldError, match="a process died at -1"):
+def test_a_job_with_which_every_process_dies_is_given_up():
+    with pytest.raises(WorldError, match="3 processes died at -1 "):
         list(done_jobs(slept, [1, -1, 2, 3], processes=2))
+
+
+def dies_once(path):
+    """The first process that tries it dies."""
+    if not path.exists():
+        path.write_text("")
+        os._exit(9)
+    return path.name
+
+
+def test_a_job_whose_process_died_is_tried_again(tmp_path, caplog):
+    paths = [tmp_path / name for name in "abc"]
+    assert sorted(name for _, name in done_jobs(dies_once, paths, processes=2)) == ["a", "b", "c"]
+    assert sum("it is tried again" in record.message for record in caplog.records) == 3
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path):

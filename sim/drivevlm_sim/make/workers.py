@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -13,6 +15,9 @@ from typing import Any, TypeVar
 
 from drivevlm_sim.made_once import WorldError
 
+LOG = logging.getLogger(__name__)
+MOST_TRIES = 3
+"""Graphics drivers crash now and then; a job with which a process died so often is given up."""
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -23,10 +28,11 @@ def done_jobs(
     """Each job with what ``work`` returned for it, in the order in which they end.
 
     Processes are started afresh (nothing of a simulation or of a graphics context is inherited),
-    and each ends by itself when this one does, however it ends.
+    and each ends by itself when this one does, however it ends. A job whose process died is tried
+    again in another one.
 
     Raises:
-        WorldError: A job raised it, or a process died; jobs that were done stay done.
+        WorldError: A job raised it, or ``MOST_TRIES`` processes died at one; what is done stays.
         RuntimeError: A job failed otherwise; the message holds its traceback.
     """
     if processes <= 1 or len(jobs) <= 1:
@@ -34,19 +40,38 @@ def done_jobs(
             yield job, work(job)
         return
     crew = [_Worker(work) for _ in range(min(processes, len(jobs)))]
-    waiting = list(reversed(jobs))
+    waiting, deaths = list(reversed(jobs)), Counter[int]()
     try:
         for worker in crew:
             worker.give(waiting.pop())
         while busy := {worker.link: worker for worker in crew if worker.job is not None}:
             for link in wait(list(busy)):
                 worker = busy[link]  # type: ignore[index]
-                yield worker.take()
+                job = worker.job
+                try:
+                    done = worker.take()
+                except _DiedError as died:
+                    deaths[id(job)] += 1
+                    if deaths[id(job)] == MOST_TRIES:
+                        raise WorldError(
+                            f"{MOST_TRIES} processes died at {job} ({died}; out of memory?): what "
+                            "was made is kept, the same command goes on"
+                        ) from None
+                    LOG.warning("a process died at %s (%s): it is tried again", job, died)
+                    worker.dismiss()
+                    crew[crew.index(worker)] = worker = _Worker(work)
+                    worker.give(job)
+                    continue
+                yield done
                 if waiting:
                     worker.give(waiting.pop())
     finally:
         for worker in crew:
             worker.dismiss()
+
+
+class _DiedError(Exception):
+    """A process ended without an answer."""
 
 
 class _Worker:
@@ -68,16 +93,13 @@ class _Worker:
             self.link.send(job)
 
     def take(self) -> tuple[Any, Any]:
-        """The job and its result."""
+        """The job and its result. Raises _DiedError where there is none."""
         job, self.job = self.job, None
         try:
             kind, result = self.link.recv()
         except (EOFError, OSError):
             self.process.join()
-            raise WorldError(
-                f"a process died at {job} (exit {self.process.exitcode}; out of memory?): what "
-                "was made is kept, the same command goes on"
-            ) from None
+            raise _DiedError(f"exit {self.process.exitcode}") from None
         if kind == "world":
             raise WorldError(result)
         if kind == "bug":
