@@ -14,7 +14,7 @@ from drivevlm_sim.traffic.families import Family as SceneFamily
 from drivevlm_sim.twins.budget import PairWish
 from drivevlm_sim.twins.twin_pair import Family
 
-EDITION = 3
+EDITION = 4
 """Raised whenever the same recipe gives other files than before."""
 SYNTH_VERSION, TWINS_VERSION = "v1.0-synth", "v1.0-twins"
 KEYFRAME_S = 0.5
