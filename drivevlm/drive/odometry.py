@@ -5,15 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from drivevlm.drive.config import OdometryConfig
+from drivevlm.world import track
 from drivevlm.world.ego import EgoHistory
 from drivevlm.world.pose import Pose3, wrap_rad
 
-STEP_US = 500_000
-"""Between the poses of an ego history, and between the images of a clip with stride 1."""
+STEP_US = track.STEP_US
 HARDEST_MPS2 = 10.0
 SHARPEST_RADPS2 = 2.0
 """No vehicle changes its speed and its turning faster: what lies beyond is a jump."""
@@ -82,14 +81,12 @@ class Track:
         The ego status of a clip is ``status_from_history`` of this, as in a recording. None where
         the ego's pose at ``t0_us`` is not known.
         """
-        stamps, past = [], []
-        for stamp_us in range(t0_us, t0_us - poses * STEP_US, -STEP_US):
+
+        def pose_at(stamp_us: int) -> Pose3 | None:
             sample = self.at(stamp_us)
-            if sample is None:
-                break
-            stamps.append(stamp_us)
-            past.append(sample.odom_from_ego.planar())
-        return EgoHistory.from_poses(past[::-1], stamp_us=stamps[::-1]) if past else None
+            return None if sample is None else sample.odom_from_ego
+
+        return track.history_of(pose_at, t0_us, poses=poses)
 
 
 def jump(before: OdometrySample, after: OdometrySample, config: OdometryConfig) -> str | None:
@@ -118,13 +115,10 @@ def jump(before: OdometrySample, after: OdometrySample, config: OdometryConfig) 
 
 def _between(before: OdometrySample, after: OdometrySample, stamp_us: int) -> OdometrySample:
     share = (stamp_us - before.stamp_us) / (after.stamp_us - before.stamp_us)
-    one, other = before.odom_from_ego, after.odom_from_ego
-    turn, _ = cv2.Rodrigues(one.rotation.T @ other.rotation)
-    part, _ = cv2.Rodrigues(turn * share)
-    translation_m = (1 - share) * one.translation_m + share * other.translation_m
+    one, other = (track.QuaternionPose.of(sample.odom_from_ego) for sample in (before, after))
     return OdometrySample(
         stamp_us,
-        Pose3(one.rotation @ np.asarray(part, dtype=np.float64), translation_m),
+        track.between(one, other, share).pose,
         (1 - share) * before.speed_mps + share * after.speed_mps,
         (1 - share) * before.yaw_rate_radps + share * after.yaw_rate_radps,
         before.frame_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from drivevlm.data.nuscenes.index import Index, Ints
 from drivevlm.data.recording import DataError
 from drivevlm.world.ego import EgoHistory
 from drivevlm.world.pose import Floats, Pose3
+from drivevlm.world.track import PoseTrack
+
+MOST_GAP_US = 1_000_000
+"""Between recorded poses farther apart than this, nobody knows where the ego was."""
+TRACKS_KEPT = 4
+"""Scenes whose poses stay in memory."""
 
 
 def pose_of(row: Floats) -> Pose3:
@@ -25,7 +32,7 @@ class Ego:
 
     With ``t0=keyframe`` that is the lidar's stamp and pose; where a keyframe has no lidar, the pose
     is the anchor camera's (or, where that is missing too, the newest image's). With ``t0=anchor``
-    stamp and pose are the anchor camera's.
+    stamp and pose are the anchor camera's, and the past is what a vehicle's odometry would tell.
     """
 
     def __init__(
@@ -34,10 +41,13 @@ class Ego:
         """Raises DataError where a chosen keyframe has no pose, or no image of the anchor."""
         names = list(index.camera_name.span())
         anchored = config.t0 is DecisionTime.ANCHOR
+        self._index, self._anchored = index, anchored
+        self._cameras = sorted(range(len(names)), key=lambda row: names[row] != config.anchor)
+        self._track = lru_cache(maxsize=TRACKS_KEPT)(self._read_track)
         if anchored and config.anchor not in names:
             raise DataError(f"data.anchor={config.anchor}: {tables} has {', '.join(names)}")
         self._first = np.asarray(index.scene_first)
-        self._past = config.past_poses - 1
+        self._poses = config.past_poses
         self.t0_us = np.array(index.sample_stamp_us)
         self._pose = np.array(index.lidar_pose)
         image = _newest_image(index)
@@ -65,12 +75,39 @@ class Ego:
         """At decision time."""
         return pose_of(self._pose[sample])
 
+    def track(self, scene: int) -> PoseTrack:
+        """All recorded poses of a scene: of every camera's images and of the lidar's keyframes."""
+        return self._track(scene)
+
     def history(self, sample: int) -> EgoHistory:
-        """Decision times of the scene's last keyframes up to this one."""
+        """The past up to this keyframe's decision time.
+
+        With ``t0=keyframe``: decision times of the scene's last keyframes. With ``t0=anchor``:
+        half seconds back from decision time, between the recorded poses of before.
+        """
         scene = int(np.searchsorted(self._first, sample, side="right")) - 1
-        start = max(int(self._first[scene]), sample - self._past)
+        if self._anchored:
+            t0_us = int(self.t0_us[sample])
+            found = self._track(scene).history(t0_us, poses=self._poses)
+            if found is None:
+                raise ValueError(f"keyframe {sample} has no image of the anchor at {t0_us}")
+            return found
+        start = max(int(self._first[scene]), sample - self._poses + 1)
         poses = [self.global_from_ego(row).planar() for row in range(start, sample + 1)]
         return EgoHistory.from_poses(poses, stamp_us=self.t0_us[start : sample + 1].tolist())
+
+    def _read_track(self, scene: int) -> PoseTrack:
+        """Of poses with one stamp, the anchor camera's stays, and an image's before a lidar's."""
+        index, samples = self._index, slice(*self._first[scene : scene + 2])
+        images = [slice(*index.image_first[camera, scene : scene + 2]) for camera in self._cameras]
+        lidar = ~np.isnan(index.lidar_pose[samples, 0])
+        stamps = [index.image_stamp_us[rows] for rows in images]
+        stamps.append(index.sample_stamp_us[samples][lidar])
+        poses = [index.image_pose[rows] for rows in images]
+        poses.append(index.lidar_pose[samples][lidar])
+        stamp_us, first = np.unique(np.concatenate(stamps), return_index=True)
+        kept = np.concatenate(poses)[first]
+        return PoseTrack(stamp_us, kept[:, :3], kept[:, 3:], MOST_GAP_US)
 
 
 def _newest_image(index: Index) -> Ints:

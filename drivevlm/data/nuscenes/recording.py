@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivevlm.data.nuscenes.can_bus import CanBus
-from drivevlm.data.nuscenes.config import EgoSource, NuScenesConfig
+from drivevlm.data.nuscenes.config import DecisionTime, EgoSource, NuScenesConfig
 from drivevlm.data.nuscenes.ego import Ego, pose_of
 from drivevlm.data.nuscenes.folder import choose_scenes, file_digest, find_tables, map_file
 from drivevlm.data.nuscenes.index import Index, Progress, open_index
@@ -28,12 +28,15 @@ from drivevlm.world.ego import status_from_history
 from drivevlm.world.labels import command_of_future
 from drivevlm.world.pose import Floats
 from drivevlm.world.sets import Provenance
+from drivevlm.world.track import PoseTrack
 from drivevlm.world.truth import FUTURE_STEPS, PAST_STEPS, LabelledBoxes, Truth, TruthStep
 from drivevlm.world.twins import TwinPair
 
 if TYPE_CHECKING:
     from drivevlm.data.nuscenes.maps import Maps
 
+PAST_OF_ANCHOR = "half seconds before the anchor's stamp"
+"""What the past of a clip is with ``t0=anchor``."""
 STEPS_KEPT = 32
 """Keyframes whose labels stay in memory: neighbours in time share them."""
 
@@ -114,6 +117,8 @@ class NuScenesRecording:
         words |= {"truth": self.truth_digest, "scenes": self._names}
         words["can_bus"] = [file_digest(path) for path in self._can.files] if self._can else []
         words |= self._read
+        if self._config.t0 is DecisionTime.ANCHOR:
+            words["past"] = PAST_OF_ANCHOR
         text = json.dumps(words, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -207,6 +212,19 @@ class NuScenesRecording:
     def route_global_m(self, token: str) -> Floats | None:
         """(N, 2) the planned way of a clip's scene, global; None where there is none."""
         return self._route(self._row(token)[1])
+
+    def ego_track(self, scene: str) -> PoseTrack:
+        """All recorded poses of one of the chosen scenes, global, by its name."""
+        if scene not in self._scene:
+            raise DataError(
+                f"{self.name}: {scene!r} is none of the {len(self._scene)} chosen scenes"
+            )
+        return self._ego.track(self._scene[scene])
+
+    def lens_wxyz(self, token: str) -> Mapping[str, Floats]:
+        """(4,) quaternions w, x, y, z of ``ego_from_camera``, as recorded, of a clip's cameras."""
+        sample, _ = self._row(token)
+        return self._rig.lens_wxyz(sample, t0_us=int(self._ego.t0_us[sample]))
 
     def with_map(self, truth: Truth) -> Truth:
         """The truth with the map polygons near the ego, where there is a map expansion."""

@@ -13,7 +13,8 @@ from drivevlm.data.recording import DataError
 from drivevlm.world.camera import Camera, CameraSequence, Frame
 from drivevlm.world.clip import RIG_SPREAD_US
 from drivevlm.world.ego import EgoStatus, pose_ahead
-from drivevlm.world.pose import Pose3
+from drivevlm.world.pose import Floats, Pose3
+from drivevlm.world.track import spaced_back
 
 JITTER_US = 5_000
 """The last camera of a sweep fires together with the lidar's stamp, by chance some 1 ms later."""
@@ -26,6 +27,10 @@ class Rig:
     lidar's stamp (``RIG_SPREAD_US`` than the anchor's); a younger one is of the future and left
     out, so that the camera's images end earlier. A camera that took no part in the keyframe is not
     there.
+
+    With ``t0=anchor`` and without ``sweeps``, the earlier images are those of keyframes that lie
+    half seconds before the newest one, as a vehicle takes them (``spaced_back``): real keyframes
+    follow each other after 0.4 to 0.6 s.
     """
 
     def __init__(self, index: Index, config: NuScenesConfig, *, root: Path) -> None:
@@ -40,7 +45,8 @@ class Rig:
         self._key_image = np.asarray(index.key_image)
         self._config = config
         self._root = root
-        self._late_us = RIG_SPREAD_US if config.t0 is DecisionTime.ANCHOR else JITTER_US
+        self._anchored = config.t0 is DecisionTime.ANCHOR
+        self._late_us = RIG_SPREAD_US if self._anchored else JITTER_US
         self._cameras: dict[tuple[str, int, int, int], Camera] = {}
 
     def sequences(
@@ -59,6 +65,15 @@ class Rig:
             found.append(CameraSequence(lens, frames))
         return tuple(found)
 
+    def lens_wxyz(self, sample: int, *, t0_us: int) -> dict[str, Floats]:
+        """(4,) quaternions (w, x, y, z) of ``ego_from_camera`` by camera, as recorded."""
+        found = {}
+        for name, camera in self._rows:
+            for image in self._images(camera, sample, t0_us)[-1:]:
+                mount = int(self._index.image_mount[image])
+                found[name] = np.array(self._index.mount_pose[mount, 3:])
+        return found
+
     def _images(self, camera: int, sample: int, t0_us: int) -> list[int]:
         """Rows of the index, oldest first."""
         index, config = self._index, self._config
@@ -76,8 +91,25 @@ class Rig:
         else:
             first = int(index.scene_first[scene])
             rows = self._key_image[camera, first : sample + (0 if late else 1)]
+            if self._anchored:
+                return self._half_seconds_apart([int(row) for row in rows if row >= 0])
         rows = rows[::-1][:: config.stride][: config.frames][::-1]
         return [int(row) for row in rows if row >= 0]
+
+    def _half_seconds_apart(self, rows: list[int]) -> list[int]:
+        """Of one camera's keyframe images, those that a vehicle would take."""
+        stamps = [int(self._index.image_stamp_us[row]) for row in rows]
+        if not stamps:
+            return []
+        config = self._config
+        taken = spaced_back(
+            stamps,
+            stamps[-1],
+            count=config.frames,
+            stride=config.stride,
+            within_us=RIG_SPREAD_US,
+        )
+        return [row for row, stamp_us in zip(rows, stamps, strict=True) if stamp_us in taken]
 
     def _camera(self, name: str, image: int) -> Camera:
         index = self._index
