@@ -119,6 +119,11 @@ class VLMPlanner:
         """Keep a decision for the scene's next clip. A failure clears what was known before."""
         self._memory[clip.scene] = _Memory(clip.t0_us, decision)
 
+    def keep_only(self, scene: str) -> None:
+        """Forget all other scenes: for who plans one after the other, and for ever."""
+        for other in [name for name in self._memory if name != scene]:
+            del self._memory[other]
+
 
 def plan_next(planner: Planner, clip: Clip) -> Decision:
     """Recall, decide, remember."""

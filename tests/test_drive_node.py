@@ -19,6 +19,8 @@ from drive_bus import (
 )
 from drive_cases import SPEED_MPS, START_US, Puppet
 from drive_node_cases import BACK, GOOD, LENS, RIG_OF_ONE, Car, car
+from test_planner import ANSWER as SAID
+from test_planner import asked, planner
 
 from drivevlm.drive.health import Level
 from drivevlm.drive.node import State
@@ -95,6 +97,7 @@ def test_a_model_that_fails_to_load_is_an_error_that_stays_until_one_loads():
     found = Car(fails=[RuntimeError("no such file:\nmodel.safetensors")])
     assert not found.node.configure({})
     assert found.node.state is State.UNCONFIGURED
+    assert found.node.failure == "RuntimeError: no such file: model.safetensors"
     said = "the node cannot be configured: RuntimeError: no such file: model.safetensors"
     assert found.told == (Level.ERROR, f"{said}; the node is unconfigured")
     assert found.bus.topics == set()
@@ -102,6 +105,7 @@ def test_a_model_that_fails_to_load_is_an_error_that_stays_until_one_loads():
     assert len(found.bus.sent["/diagnostics"]) == 1 + 3  # at once, and then once a second
     assert found.told[0] is Level.ERROR
     found.start().drive(1.0)
+    assert found.node.failure is None
     assert found.told == (Level.OK, "ok")
     assert len(found.sent("trajectory")) == 11
 
@@ -145,6 +149,20 @@ def test_an_inactive_node_publishes_nothing_and_wakes_with_an_empty_history():
     found.drive(2.1, from_s=2.1)
     assert len(found.planner.clips[-1].history.stamp_us) == 1
     assert len(found.sent("trajectory")) == 12
+
+
+def test_no_scene_bears_the_name_of_an_earlier_one_and_earlier_ones_are_forgotten():
+    """The planner outlives a deactivation: it must not recall what it said before."""
+    model = planner([SAID] * 9)
+    found = Car(model).start().drive(0.1)
+    assert found.node.deactivate()
+    assert found.node.activate()
+    found.drive(0.3, from_s=0.2)
+    asks = [asked(model, number) for number in range(4)]
+    assert ["The road is empty." in ask for ask in asks] == [False, True, False, True]
+    scenes = [request.session for request in model.vlm.requests]
+    assert scenes == ["drivevlm-0", "drivevlm-0", "drivevlm-1", "drivevlm-1"]
+    assert list(model._memory) == ["drivevlm-1"]
 
 
 def test_a_planner_that_hangs_is_told_and_is_not_asked_again(monkeypatch):
@@ -316,7 +334,7 @@ def test_the_watchdog_beats_on_whatever_fails_within_it():
         found.bus.send(ODOMETRY, found.bus.odometry(START_US + k * 100_000, SPEED_MPS * k / 10))
         found.bus.tick()
     assert found.told[0] is Level.ERROR
-    assert "the watchdog fails: OutputError: none of trajectory" in found.told[1]
+    assert "the fallback fails: OutputError: none of trajectory" in found.told[1]
     found.bus.refuses |= {"/diagnostics"}
     found.bus.tick(3)
     found.bus.refuses.clear()

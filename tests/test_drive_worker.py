@@ -132,9 +132,8 @@ def test_stopping_ends_the_thread_loses_what_waits_and_cancels_what_is_on_its_wa
     assert office.begun.acquire(timeout=5.0)
     office.desk.put(Task("b"))
     assert office.desk.stop(give_up=office.go.release)
-    assert office.lost[0][:2] == ("b", Lost.STOPPED)
     office.desk.put(Task("c"))
-    assert office.lost[1][:2] == ("c", Lost.STOPPED)
+    assert [lost[:2] for lost in office.lost] == [(name, Lost.STOPPED) for name in "bac"]
     assert office.desk.stop()
     with pytest.raises(RuntimeError, match="once"):
         office.desk.start()
@@ -148,6 +147,23 @@ def test_a_worker_that_hangs_is_told():
     assert not office.desk.stop(timeout_s=0.05)
     office.go.release()
     assert office.desk.stop()
+    assert office.delivered == []
+
+
+@pytest.mark.parametrize("kind", [Worker, Desk])
+def test_what_is_decided_on_when_the_worker_is_stopped_is_not_delivered(kind):
+    office = Office(kind)
+    if kind is Desk:  # in lockstep only the decision itself can stop it
+        office.desk._decide = lambda task, left_s: office.desk.stop()
+    office.desk.start()
+    office.desk.put(Task("a"))
+    if kind is Worker:
+        assert office.begun.acquire(timeout=5.0)
+        assert office.desk.stop(give_up=office.go.release)
+    assert office.delivered == []
+    assert office.lost == [("a", Lost.STOPPED, "the worker was stopped while it was decided on")]
+    office.desk.put(Task("b"))
+    assert office.lost[1][:2] == ("b", Lost.STOPPED)
 
 
 def test_in_lockstep_the_result_is_there_when_put_returns():

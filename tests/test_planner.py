@@ -57,6 +57,15 @@ def test_scenes_do_not_share_a_memory():
     assert recalled.summary is None
 
 
+def test_who_plans_scenes_one_after_the_other_can_forget_the_earlier_ones():
+    model = planner([ANSWER, ANSWER])
+    for token in ("s0-3", "s1-3"):
+        plan_next(model, RECORDING.clip(token))
+    replace(model, deadline_s=1.0).keep_only(RECORDING.clip("s1-4").scene)  # one memory for both
+    assert model.recall(RECORDING.clip("s0-4")).summary is None
+    assert model.recall(RECORDING.clip("s1-4")).summary is not None
+
+
 @pytest.mark.parametrize("jump_us", [MEMORY_GAP_US + 500_000, -500_000, 0])
 def test_a_gap_or_a_step_back_in_time_clears_the_memory(jump_us):
     model = planner([ANSWER])

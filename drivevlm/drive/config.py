@@ -122,6 +122,9 @@ class GateConfig:
         lateral_mps2: Across the path.
         clearance_m: The way to every object is longer than this; touching is a collision.
         collision_s: Objects are extrapolated so far.
+        needs_objects: A plan passes only while objects are told of, none at all being one way to
+            tell; else a detector that falls silent for longer than ``sync.objects_age_ms`` is a
+            warning, and the road counts as free.
     """
 
     max_plan_age_s: float = 1.0
@@ -134,9 +137,11 @@ class GateConfig:
     lateral_mps2: float = 6.0
     clearance_m: float = 0.0
     collision_s: float = 3.0
+    needs_objects: bool = False
 
     def __post_init__(self) -> None:
-        _positive(self, *(part.name for part in fields(self) if part.name != "clearance_m"))
+        others = ("clearance_m", "needs_objects")
+        _positive(self, *(part.name for part in fields(self) if part.name not in others))
         if not 0 <= self.clearance_m < math.inf:
             raise ValueError(f"clearance_m is not negative, got {self.clearance_m}")
 

@@ -96,7 +96,8 @@ def judge(
         then_mps: The ego's speed at the trajectory's decision time.
         now: The newest odometry.
         objects: In the ego frame of the trajectory's decision time, where they were then; None
-            where objects were told of and their place is not known.
+            where objects were told of and their place is not known, or where they are needed and
+            nobody told of them.
         limits: What is allowed.
         vehicle: The ego's box.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -86,9 +87,11 @@ class Node:
         self._state = State.UNCONFIGURED
         self._made: _Made | None = None
         self._runtime: Runtime | None = None
+        self._failure: str | None = None
         self._notices = Notices()
         self._senders = Senders(bus, self._names)
         self._diagnoses = Diagnoses(bus, self._senders, self._notices, node=self._names.node)
+        self._scenes = itertools.count()
         self._ticks = 0
         self._clock_us, self._clock_stands = -1, 0
         bus.every(WATCHDOG_S, self._tick)
@@ -103,6 +106,11 @@ class Node:
         """Its settings, once it is configured."""
         made = self._made
         return None if made is None else made.config
+
+    @property
+    def failure(self) -> str | None:
+        """Why it could not be configured the last time, in one line; None where it could."""
+        return self._failure
 
     def configure(self, values: Mapping[str, object]) -> bool:
         """Check the parameters, open the topics and load the planner, which may take minutes."""
@@ -131,6 +139,7 @@ class Node:
                 made.config.drive,
                 clock_us=self._bus.now_us,
                 lockstep=self._lockstep,
+                scenes=self._scenes,
             )
             made.outputs.mute(False)
             runtime.start()
@@ -220,12 +229,13 @@ class Node:
         return _Made(config, planner, inputs, outputs)
 
     def _is_now(self, state: State) -> bool:
-        self._state = state
+        self._state, self._failure = state, None
         self._notices.say("lifecycle", Level.OK, None)
         self._tell()
         return True
 
     def _failed(self, why: str) -> bool:
+        self._failure = why
         self._notices.clear()
         self._notices.say("lifecycle", Level.ERROR, f"the node cannot be configured: {why}")
         self._tell()

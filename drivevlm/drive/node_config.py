@@ -12,6 +12,8 @@ from drivevlm.drive.config import DriveConfig
 from drivevlm.world.boxes import CATEGORIES
 from drivevlm.world.pose import Floats, Pose3
 
+EMBEDDED = "embedded"
+
 
 class Transport(str, Enum):
     """How pictures come."""
@@ -173,11 +175,12 @@ class PlannerConfig:
     """Which planner decides.
 
     Attributes:
-        model_path: Folder of the model's weights; empty for the one that ships with the package.
+        model_path: Folder of the model's weights; embedded for the one that ships with the
+            package.
         settings: Further settings of the planner, as typed after ``drivevlm eval``.
     """
 
-    model_path: str = ""
+    model_path: str = EMBEDDED
     settings: tuple[str, ...] = ()
 
 
@@ -206,6 +209,10 @@ class NodeConfig:
     def __post_init__(self) -> None:
         if not self.base_frame or self.base_frame.startswith("/"):
             raise ValueError(f"base_frame names a frame without a slash, got {self.base_frame!r}")
+        if self.drive.gate.needs_objects and self.objects.type is ObjectsType.NONE:
+            raise ValueError(
+                "gate.needs_objects needs objects.type, or no plan would ever pass: got none"
+            )
         strangers = sorted(set(self.calibration) - set(self.drive.sync.cameras))
         if strangers:
             raise ValueError(

@@ -68,12 +68,19 @@ class Outlet:
             wheelbase_m = self._config.vehicle.wheelbase_m
             trajectory = trajectory_of(decision.plan, ego, wheelbase_m=wheelbase_m)
             verdict = self._judge(trajectory, now_us, ego.speed_mps)
-        self._publish.reasoning(Reasoning(clip.t0_us, clip.token, decision, verdict))
-        if decision.failure is not None:
+        reasoning = Reasoning(clip.t0_us, clip.token, decision, verdict)
+        if trajectory is not None and verdict is not None and verdict.passed:
+            try:
+                self._passed(trajectory)  # first: the vehicle waits for nothing else
+            finally:
+                self._publish.reasoning(reasoning)
+            return
+        self._publish.reasoning(reasoning)  # first: the fallback is drawn over what it replaces
+        if verdict is not None:
+            self._held_back(verdict)
+        elif decision.failure is not None:
             kind = decision.failure.kind.value
             self.unplanned(f"failed_{kind}", f"{kind}: {decision.failure.detail}")
-        elif trajectory is not None and verdict is not None:
-            self._judged(trajectory, verdict)
 
     def unplanned(self, counted: str, why: str) -> None:
         """No plan this time: count it, say why, and fall back where that was declared."""
@@ -94,12 +101,12 @@ class Outlet:
             self._last = None
             self._since_us = None if self._since_us is None else now_us
 
-    def _judged(self, trajectory: Trajectory, verdict: GateVerdict) -> None:
-        if not verdict.passed:
-            for check in verdict.failed:
-                self._health.count(f"gate_{check.name.value}")
-            self.unplanned("dropped_gate", f"the gate held the plan back: {verdict}")
-            return
+    def _held_back(self, verdict: GateVerdict) -> None:
+        for check in verdict.failed:
+            self._health.count(f"gate_{check.name.value}")
+        self.unplanned("dropped_gate", f"the gate held the plan back: {verdict}")
+
+    def _passed(self, trajectory: Trajectory) -> None:
         with self._lock:
             self._last, self._since_us = trajectory, trajectory.stamp_us
         self._publish.trajectory(trajectory)
@@ -141,10 +148,13 @@ class Outlet:
     def _objects(self, seen: Seen, stamp_us: int) -> tuple[Box3, ...] | None:
         """The newest objects, put where they were at a trajectory's decision time.
 
-        None where their place is not known, because the ego's is not.
+        None where their place is not known, because the ego's is not, or because nobody told of
+        them lately and the gate needs them.
         """
         if seen.track.newest is None:
             return None
         newest_us, age_ms = seen.track.newest.stamp_us, self._config.sync.objects_age_ms
         newest = newest_objects(seen.objects, at_us=newest_us, age_ms=age_ms)
-        return () if newest is None else moved(newest, seen.track, stamp_us)
+        if newest is None:
+            return None if self._config.gate.needs_objects else ()
+        return moved(newest, seen.track, stamp_us)

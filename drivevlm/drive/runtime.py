@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from drivevlm.drive.buffers import Buffers, Encoded, Objects, Seen
@@ -13,7 +14,7 @@ from drivevlm.drive.odometry import OdometrySample
 from drivevlm.drive.outlet import Decided, Outlet
 from drivevlm.drive.publish import Publish
 from drivevlm.drive.sync import Refusal, moment_of
-from drivevlm.drive.worker import Desk, Lost, Worker
+from drivevlm.drive.worker import Desk, Lost, Worker, one_line
 from drivevlm.planner import Planner, VLMPlanner, plan_next
 from drivevlm.world.camera import Camera
 from drivevlm.world.clip import RouteCommand
@@ -56,6 +57,8 @@ class Runtime:
         clock_us: The node's clock in microseconds.
         lockstep: Decide in the thread of the callback: for tests, and for bags where every image
             shall be decided on.
+        scenes: Numbers of the scenes. Who runs one planner several times hands the same on, so
+            that no scene bears the name of an earlier one.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Runtime:
         *,
         clock_us: Callable[[], int],
         lockstep: bool = False,
+        scenes: Iterator[int] | None = None,
     ) -> None:
         sync = config.sync
         self._planner = planner
@@ -85,7 +89,8 @@ class Runtime:
         desk: type[Desk[DecisionTask, Decided | Refusal]] = Desk if lockstep else Worker
         self._desk = desk(self._decide, self._deliver, self._lost, clock_us)
         self._outlet = Outlet(publish, config, self.health, seen=self._seen, clock_us=clock_us)
-        self._clearings = 0
+        self._scenes = itertools.count() if scenes is None else scenes
+        self._scene = self._next_scene()
         self._pending_us: tuple[int, int] | None = None  # the anchor's stamp, and its arrival
         self._newest_us = -(2**63)
 
@@ -148,7 +153,13 @@ class Runtime:
         with self._lock:
             self._watch(now_us)
         self._go_on(now_us)
-        self._outlet.tick(now_us)
+        fault = None
+        try:
+            self._outlet.tick(now_us)
+        # A fallback that cannot be made or sent is what the diagnostics must tell, whatever it is.
+        except Exception as error:  # noqa: BLE001
+            fault = f"the fallback fails: {one_line(error)}"
+        self.health.broken(fault)
         self._publish.diagnostics(self.health.report(now_us))
 
     def _watch(self, now_us: int) -> None:
@@ -162,7 +173,7 @@ class Runtime:
         """After something was stored: forget what a clearing makes void. The lock is held."""
         if cleared is None:
             return
-        self._clearings += 1
+        self._scene = self._next_scene()
         self._pending_us = None
         self._outlet.cleared(now_us)
         self.health.count("cleared")
@@ -192,10 +203,9 @@ class Runtime:
         deadline_us = t0_us + int(self._config.max_latency_ms * 1e3)
         return DecisionTask(t0_us, deadline_us, self._buffers.seen(), self._scene)
 
-    @property
-    def _scene(self) -> str:
+    def _next_scene(self) -> str:
         """A planner's memory ends where history was cleared."""
-        return f"{self._config.name}-{self._clearings}"
+        return f"{self._config.name}-{next(self._scenes)}"
 
     def _decide(self, task: DecisionTask, left_s: float) -> Decided | Refusal:
         moment = moment_of(
@@ -207,6 +217,8 @@ class Runtime:
         )
         if isinstance(moment, Refusal):
             return moment
+        if isinstance(self._planner, VLMPlanner):
+            self._planner.keep_only(task.scene)  # scenes come one after the other here
         return Decided(moment, plan_next(within(self._planner, left_s), moment.clip))
 
     def _deliver(self, task: DecisionTask, result: Decided | Refusal) -> None:

@@ -160,7 +160,10 @@ class Names:
         return name
 
     def check_remap(self, cameras: Sequence[str]) -> None:
-        """Raise TopicError where a name that no topic has is remapped, with the nearest one."""
+        """Raise TopicError where a name that no topic has is remapped, with the nearest one.
+
+        And where an output would go to a topic that others own.
+        """
         plain = Names(self.node, self.namespace)
         known = {
             plain.of(topic, camera) for topic in (*INPUTS, *OUTPUTS) for camera in (*cameras, "_")
@@ -170,6 +173,8 @@ class Names:
                 near = get_close_matches(self.full(old), known, n=1)
                 hint = f", did you mean {near[0]}?" if near else ""
                 raise TopicError(f"remap: the node has no topic {old}{hint}")
+        for topic in OUTPUTS:
+            self.of(topic)
 
     def _below(self, name: str) -> str:
         return f"/{self.namespace.strip('/')}/{name}".replace("//", "/")

@@ -15,7 +15,7 @@ class Lost(str, Enum):
     BUSY = "busy"  # a newer one took its place while it waited
     LATE = "late"  # its deadline passed before it began, or before its result was there
     CRASHED = "crashed"  # it raised
-    STOPPED = "stopped"  # the worker was stopped first
+    STOPPED = "stopped"  # the worker was stopped before its result was delivered
 
 
 class Task(Protocol):
@@ -51,25 +51,33 @@ class Desk(Generic[T, R]):
         self._deliver = deliver
         self._lost = lost
         self._clock_us = clock_us
+        self._stopped = False
 
     def put(self, task: T) -> None:
-        """Work on it before returning."""
+        """Work on it before returning; after ``stop`` it is lost."""
         self._work(task)
 
     def start(self) -> None:
         """Nothing to start."""
 
     def stop(self, give_up: Callable[[], None] = lambda: None, *, timeout_s: float = 5.0) -> bool:
-        """Nothing to stop."""
+        """Deliver nothing from now on."""
+        self._stopped = True
         return True
 
     def _work(self, task: T) -> None:
         try:
+            if self._stopped:
+                self._lost(task, Lost.STOPPED, "the worker was stopped")
+                return
             left_s = (task.deadline_us - self._clock_us()) / 1e6
             if left_s <= 0:
                 self._lost(task, Lost.LATE, f"it waited {-left_s:.3f} s past its deadline")
                 return
             result = self._decide(task, left_s)
+            if self._stopped:
+                self._lost(task, Lost.STOPPED, "the worker was stopped while it was decided on")
+                return
             over_s = (self._clock_us() - task.deadline_us) / 1e6
             if over_s > 0:
                 self._lost(task, Lost.LATE, f"the decision came {over_s:.3f} s too late")
@@ -94,7 +102,6 @@ class Worker(Desk[T, R]):
     ) -> None:
         super().__init__(decide, deliver, lost, clock_us)
         self._slot: T | None = None
-        self._stopped = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -119,7 +126,7 @@ class Worker(Desk[T, R]):
         self._thread.start()
 
     def stop(self, give_up: Callable[[], None] = lambda: None, *, timeout_s: float = 5.0) -> bool:
-        """End the thread, and say whether it ended in time. What waits is lost.
+        """End the thread, and say whether it ended in time. What waits or is decided on is lost.
 
         ``give_up`` is called once, to cancel the reply that is on its way.
         """
