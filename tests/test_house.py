@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
-    path for folder in ("drivevlm", "sim", "tests") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("drivevlm", "ros_nodes", "sim", "tests")
+    for path in (ROOT / folder).rglob("*.py")
 )
 HUMBLE = (3, 10)
 LONGEST_MODULE = 400

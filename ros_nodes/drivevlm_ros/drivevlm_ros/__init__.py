@@ -1,0 +1,1 @@
+"""drivevlm as a ROS 2 node: the only package that imports rclpy."""
