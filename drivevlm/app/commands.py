@@ -9,6 +9,7 @@ from rich.console import Console
 
 from drivevlm import verbs
 from drivevlm.app.model_commands import MODEL_VERBS
+from drivevlm.app.node_command import NODE_VERBS
 from drivevlm.app.settings import SIM_MAKE, changed, composed, recorded
 from drivevlm.app.train_command import TRAIN_VERBS
 from drivevlm.app.verb import Verb
@@ -295,6 +296,7 @@ VERBS = {
     ),
     **TRAIN_VERBS,
     **MODEL_VERBS,
+    **NODE_VERBS,
     "sim make": Verb(
         "make a world: towns, traffic, six cameras, twin pairs, in the nuScenes format",
         (

@@ -40,6 +40,7 @@ from drivevlm.verbs.compare import compare
 from drivevlm.verbs.compare_side import CompareSettings
 from drivevlm.verbs.finish import commit_words, finish, source_words
 from drivevlm.verbs.model import describe_model, import_model
+from drivevlm.verbs.node import NODE_ERRORS, NodeSettings, run_node
 from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
@@ -58,6 +59,7 @@ __all__ = [
     "SHARD_MB",
     "USER_ERRORS",
     "CompareSettings",
+    "NodeSettings",
     "check",
     "compare",
     "describe_model",
@@ -69,6 +71,7 @@ __all__ = [
     "protocols",
     "recorded_training",
     "report",
+    "run_node",
     "score",
     "show_prompt",
     "show_scene",
@@ -89,6 +92,7 @@ USER_ERRORS = (
     PackError,
     ModelError,
     TrainError,
+    *NODE_ERRORS,
 )
 """Errors of the user's world: they end in one line."""
 
