@@ -20,10 +20,11 @@ from drivevlm.world.camera import Camera
 from drivevlm.world.clip import RouteCommand
 
 ODOMETRY, OBJECTS = "odometry", "objects"
-SLACK_US = 50_000
-"""Callbacks of several threads may read the clock in one order and come in another."""
-TOGETHER_US = 5_000
-"""Cameras that fire together have stamps so near: no nearer image is to be waited for."""
+SLACK_US = 500_000
+"""A beat may wait for the lock after it read the clock: that is no clock that goes backwards."""
+TOGETHER_US = 25_000
+"""Cameras that fire together have stamps so near (nuScenes' front ones 8 ms): no nearer image is to
+be waited for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,11 +115,12 @@ class Runtime:
 
     def on_image(self, camera: str, stamp_us: int, source: Encoded) -> None:
         """An encoded image. One of the anchor makes a decision due."""
-        sync, now_us = self._config.sync, self._clock_us()
+        sync = self._config.sync
         if camera not in sync.cameras:
             self.health.count("images_of_unknown_cameras")
             return
         with self._lock:
+            now_us = self._clock_us()
             self._watch(now_us)
             newest_us = self._buffers.newest_us(camera)
             self._store(self._buffers.add_image(camera, stamp_us, source), now_us)
@@ -133,8 +135,8 @@ class Runtime:
 
     def on_odometry(self, sample: OdometrySample) -> None:
         """Where the ego is."""
-        now_us = self._clock_us()
         with self._lock:
+            now_us = self._clock_us()
             self._watch(now_us)
             self._store(self._buffers.add_odometry(sample), now_us)
             self.health.arrived(ODOMETRY, now_us)
@@ -142,8 +144,8 @@ class Runtime:
 
     def on_objects(self, objects: Objects) -> None:
         """What a detector sees: proposals for the planner, obstacles for the gate."""
-        now_us = self._clock_us()
         with self._lock:
+            now_us = self._clock_us()
             self._watch(now_us)
             self._store(self._buffers.add_objects(objects), now_us)
             self.health.arrived(OBJECTS, now_us)

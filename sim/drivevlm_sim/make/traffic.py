@@ -40,9 +40,7 @@ def watch(folder: Path, job: TrafficJob) -> dict[str, bytes]:
     if recipe.pairs:
         most = most_pairs(recipe)
         tries = {family: pairs * TRIES_PER_PAIR for family, pairs in most.items()}
-        found = find_pairs(
-            story, families=recipe.twin_families, most_tries=tries, most_pairs=most
-        )
+        found = find_pairs(story, families=recipe.twin_families, most_tries=tries, most_pairs=most)
         pairs = list(found.pairs)
         lost = [counts.rejects for counts in found.counts.values()]
     return members_of(scenes, pairs, {"scenes": reasons, "pairs": counted(lost)})
