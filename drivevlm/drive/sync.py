@@ -10,13 +10,14 @@ import numpy as np
 
 from drivevlm.drive.buffers import Encoded, Objects, Seen
 from drivevlm.drive.config import SyncConfig
-from drivevlm.drive.odometry import STEP_US, OdometrySample, Track
+from drivevlm.drive.odometry import OdometrySample, Track
 from drivevlm.world.boxes import Box3
 from drivevlm.world.camera import CameraSequence, Frame
 from drivevlm.world.clip import Clip, Proposals
 from drivevlm.world.ego import EgoStatus, pose_ahead, status_from_history
 from drivevlm.world.pose import Pose2, Pose3, wrap_rad
 from drivevlm.world.sets import Provenance
+from drivevlm.world.track import spaced_back
 
 
 class Missing(str, Enum):
@@ -148,10 +149,14 @@ def _choice(
         return Missing.APART
     if now_us - newest[0] > config.max_age_ms * 1e3:
         return Missing.OLD
-    stamps = [newest[0] - k * config.stride * STEP_US for k in range(1, config.frames)]
-    past = (_nearest(images, stamp_us, near_us) for stamp_us in stamps)
-    found = {image[0]: image for image in (newest, *past) if image is not None}
-    return tuple(found[stamp_us] for stamp_us in sorted(found))
+    taken = spaced_back(
+        [stamp_us for stamp_us, _ in images],
+        newest[0],
+        count=config.frames,
+        stride=config.stride,
+        within_us=near_us,
+    )
+    return tuple(image for image in images if image[0] in taken)
 
 
 def _nearest(images: Iterable[Image], stamp_us: int, tolerance_us: int) -> Image | None:

@@ -61,9 +61,11 @@ class NuScenesConfig:
         cameras: Channels to take, in the order in which they are shown; empty takes all,
             clockwise from the front.
         frames: Images per camera at most, newest last. A scene's first clips have fewer.
-        stride: Take every so many keyframes (with ``sweeps``: images), back from the newest.
+        stride: Take every so many keyframes (with ``sweeps``: images; with ``t0=anchor``: those
+            nearest to so many half seconds), back from the newest.
         sweeps: Take the images between keyframes too.
-        past_poses: Keyframe poses of the ego history, the present one included.
+        past_poses: Poses of the ego history, the present one included: of keyframes, or half
+            seconds apart with ``t0=anchor``.
         t0: Decision time.
         anchor: The camera of ``t0=anchor``; its pose also stands in where there is no lidar.
         ego: Source of the ego status. ``can_bus`` wants messages of every chosen scene.
