@@ -137,7 +137,7 @@ class Vehicle:
                 for shade, name in enumerate(self.config.sync.cameras):
                     if name not in self.silent:
                         self.runtime.on_image(name, stamp_us, png((k + shade) % 256))
-                self.runtime.on_tick(self.clock.now_us)
+                self.runtime.on_tick()
         return self
 
     @property

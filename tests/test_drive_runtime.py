@@ -164,7 +164,7 @@ def test_an_image_waits_for_the_other_cameras_and_the_odometry_but_not_for_long(
     runtime.on_odometry(sample(stamp_us, SPEED_MPS * 0.7))
     assert len(found.planner.clips) == 7
     found.clock.now_us += 50_000
-    runtime.on_tick(found.clock.now_us)
+    runtime.on_tick()
     assert found.counts["refused_camera"] == 1  # the other's newest image lies 102 ms before
 
 
@@ -185,7 +185,8 @@ def jumped(found: Vehicle) -> None:
 
 def rewound(found: Vehicle) -> None:
     """The clock goes back first, the sensors follow."""
-    found.runtime.on_tick(START_US)
+    found.clock.now_us = START_US
+    found.runtime.on_tick()
     found.drive(0.2)
 
 
@@ -194,7 +195,7 @@ def test_a_clearing_is_told_begins_a_new_memory_and_voids_the_last_plan(event):
     anywhere = GateConfig(start_m=1e3, behind_m=1e3)  # else the gate would hold the last plan back
     found = falling_back(Fallback.PREVIOUS, *[GOOD] * 11, FAILED, gate=anywhere).drive(1.0)
     event(found)
-    found.runtime.on_tick(found.clock.now_us)
+    found.runtime.on_tick()
     assert found.counts["cleared"] == 1
     assert [clip.scene for clip in found.planner.clips[10:12]] == ["drivevlm-0", "drivevlm-1"]
     history = found.planner.clips[11].history
@@ -205,7 +206,8 @@ def test_a_clearing_is_told_begins_a_new_memory_and_voids_the_last_plan(event):
 
 def test_a_clearing_is_in_the_diagnostics_until_a_plan_is_published():
     found = vehicle(GOOD).drive(1.0)
-    found.runtime.on_tick(START_US)
+    found.clock.now_us = START_US
+    found.runtime.on_tick()
     assert "history was cleared: time went backwards: the clock by 1.030 s" in found.report.message
     found.drive(0.2)
     assert found.report.level is Level.OK
@@ -316,7 +318,7 @@ def test_a_clearing_does_not_take_the_fallback_away():
         stamp_us = START_US + 1_050_000 + k * 100_000
         found.clock.now_us = stamp_us + DELAY_US
         found.runtime.on_odometry(sample(stamp_us, 500.0 + k * 0.8))
-        found.runtime.on_tick(found.clock.now_us)
+        found.runtime.on_tick()
     stops = [t for t in found.ears.trajectories if t.source is Source.STOP]
     assert stops
     assert stops[-1].xy_odom_m[0, 0] > 500.0
@@ -375,3 +377,17 @@ def test_the_decisions_of_the_runtime_are_those_of_plan_next():
     Vehicle(probe).drive(0.0)
     again = plan_next(planner([ANSWER]), probe.clips[0])
     assert found.ears.reasonings[0].decision.request_digest == again.request_digest
+
+
+def test_a_callback_that_waits_its_turn_is_no_clock_that_goes_backwards():
+    """The clock is read when it is a callback's turn, not when it comes."""
+    found = vehicle(GOOD).drive(1.0)
+    runtime, before_us = found.runtime, found.clock.now_us
+    with runtime._lock:
+        late = threading.Thread(target=runtime.on_objects, args=(Objects(before_us, ()),))
+        late.start()
+        late.join(0.05)  # it waits
+        found.clock.now_us = before_us + 300_000
+        runtime._watch(found.clock.now_us)  # what another callback does meanwhile
+    late.join()
+    assert found.counts.get("cleared", 0) == 0

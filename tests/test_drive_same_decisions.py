@@ -81,7 +81,7 @@ def lived(*, lockstep: bool, shuffled: int | None) -> dict[int, tuple[str, str]]
                 runtime.on_odometry(late)
             assert decided.wait(10.0), runtime.health.report(clock.now_us)
             decided.clear()
-            runtime.on_tick(clock.now_us)
+            runtime.on_tick()
     assert runtime.stop()
     return {
         told.stamp_us: (told.decision.request_digest, told.decision.reply)

@@ -254,7 +254,7 @@ class Node:
         now_us, runtime = self._bus.now_us(), self._runtime
         self._watch_clock(now_us)
         if runtime is not None:
-            runtime.on_tick(now_us)
+            runtime.on_tick()
             return
         self._ticks += 1
         if self._ticks % TICKS_PER_S == 0:

@@ -20,8 +20,8 @@ from drivevlm.world.camera import Camera
 from drivevlm.world.clip import RouteCommand
 
 ODOMETRY, OBJECTS = "odometry", "objects"
-SLACK_US = 500_000
-"""A beat may wait for the lock after it read the clock: that is no clock that goes backwards."""
+SLACK_US = 50_000
+"""A system's clock is set back by some milliseconds now and then: that clears nothing."""
 TOGETHER_US = 25_000
 """Cameras that fire together have stamps so near (nuScenes' front ones 8 ms): no nearer image is to
 be waited for."""
@@ -150,9 +150,10 @@ class Runtime:
             self._store(self._buffers.add_objects(objects), now_us)
             self.health.arrived(OBJECTS, now_us)
 
-    def on_tick(self, now_us: int) -> None:
+    def on_tick(self) -> None:
         """The watchdog, ten times a second: what waits too long, staleness, diagnostics."""
         with self._lock:
+            now_us = self._clock_us()
             self._watch(now_us)
         self._go_on(now_us)
         fault = None
