@@ -11,10 +11,12 @@ import yaml
 
 pytest.importorskip("cyclonedds", reason="the wire needs cyclonedds (the extra [dds])")
 
-from drivevlm.app import main
+from drivevlm.app import composed, main
+from drivevlm.build.table import Chosen
 from drivevlm.drive.topics import DIAGNOSTICS
 from drivevlm.drive.wire.config import DdsConfig
 from drivevlm.drive.wire.dds import DdsBus
+from drivevlm.verbs.node import DEMO_RIG
 
 DOMAIN = 1 + os.getpid() % 100
 WIRE = ("loopback=true", f"domain={DOMAIN}")
@@ -73,7 +75,7 @@ def test_which_inputs_arrive_is_a_table_and_a_file(tmp_path, capsys):
 
 
 def test_parameters_are_written_with_what_they_are_for_and_read_back(tmp_path, capsys):
-    path = tmp_path / "mine.yaml"
+    path = tmp_path / "new" / "mine.yaml"
     assert main(["node", f"parameters={path}", "sync.tolerance_ms=40.0"]) == 0
     assert capsys.readouterr().out.strip() == str(path)
     told = yaml.safe_load(path.read_text())["/**"]["ros__parameters"]
@@ -83,6 +85,11 @@ def test_parameters_are_written_with_what_they_are_for_and_read_back(tmp_path, c
     assert again.read_text() == path.read_text()
 
 
+def test_the_rig_of_a_node_without_settings_is_the_bundled_one_in_its_order():
+    recording = Chosen.of(*composed(["data=demo"])).recording(lambda line: None)
+    assert recording.cameras == DEMO_RIG  # another order would be another prompt
+
+
 @pytest.mark.parametrize(
     ("word", "why"),
     [
@@ -90,11 +97,13 @@ def test_parameters_are_written_with_what_they_are_for_and_read_back(tmp_path, c
         ("remap=[a]", "remap takes OLD:=NEW or autoware, got 'a'"),
         ("remap=[~/output/trajectory:=/planning/trajectory]", "belongs to Autoware's planning"),
         ("config=/nowhere.yaml", "config=/nowhere.yaml cannot be read"),
+        ("parameters=/proc/mine.yaml", "parameters=/proc/mine.yaml cannot be written"),
+        ("seconds=-1", "seconds is finite and not negative, got -1"),
         ("domain=500", "domain_id must be from 0 to 232"),
     ],
 )
 def test_what_cannot_be_ends_in_one_line(word, why, capsys):
-    assert main(["node", *WIRE[:1], word, "seconds=1"]) == 2
+    assert main(["node", *WIRE[:1], "seconds=1", word]) == 2
     error = capsys.readouterr().err
     assert why in error
     assert len(error.splitlines()) == 1

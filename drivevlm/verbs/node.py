@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 import threading
@@ -18,6 +19,7 @@ from rich.console import Console
 from drivevlm.build.node_planner import node_planner
 from drivevlm.build.settings import SettingError
 from drivevlm.drive.bus import Message
+from drivevlm.drive.health import Level
 from drivevlm.drive.listen import Arrival, Listener
 from drivevlm.drive.node import Node
 from drivevlm.drive.parameters import ParameterError, node_config
@@ -33,12 +35,12 @@ from drivevlm.verbs.progress import bars
 DEMO_RIG = (
     "CAM_FRONT",
     "CAM_FRONT_RIGHT",
-    "CAM_FRONT_LEFT",
+    "CAM_BACK_RIGHT",
     "CAM_BACK",
     "CAM_BACK_LEFT",
-    "CAM_BACK_RIGHT",
+    "CAM_FRONT_LEFT",
 )
-"""The cameras of the bundled worlds: what a node without settings hears."""
+"""The cameras of the bundled worlds, as ``eval`` shows them: what a node without settings hears."""
 NODE_ERRORS = (WireError, ParameterError, TopicError)
 TOLD_EVERY_S = 2.0
 """A state that changes within this is not told anew."""
@@ -60,7 +62,8 @@ class NodeSettings:
         parameters: Write all parameters, with what each is for, into this file, and end.
         check: Tell which inputs arrive instead of planning; the exit code is 1 where one that is
             needed does not, or comes wrong.
-        seconds: So long ``check`` listens, or the node runs; 0 runs it until it is stopped.
+        seconds: So long the node runs, or ``check`` listens. 0 runs it until it is stopped, and
+            lets ``check`` listen for 5 s.
         out: Folder of check.json.
     """
 
@@ -75,6 +78,10 @@ class NodeSettings:
     seconds: float = 0.0
     out: str = ""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds is finite and not negative, got {self.seconds}")
+
 
 def run_node(settings: NodeSettings, typed: Mapping[str, object], console: Console) -> int:
     """Run the node until it is stopped; returns the exit code.
@@ -88,9 +95,7 @@ def run_node(settings: NodeSettings, typed: Mapping[str, object], console: Conso
     values = _values(settings, typed, names)
     config = node_config(values, name=settings.name)
     if settings.parameters:
-        path = Path(settings.parameters).expanduser()
-        write_atomically(path, yaml_of(config))
-        _say(console, path)
+        _write(Path(settings.parameters), yaml_of(config), console, "parameters")
         return 0
     names.check_remap(config.drive.sync.cameras)
     try:
@@ -123,12 +128,21 @@ def _check(listener: Listener, settings: NodeSettings, console: Console) -> int:
     arrivals = listener.arrivals()
     console.print(ArrivalsTable(arrivals))
     if settings.out:
-        path = Path(settings.out).expanduser() / "check.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(arrival) for arrival in arrivals]
-        write_atomically(path, json.dumps({"seconds": seconds, "inputs": rows}, indent=1) + "\n")
-        _say(console, path)
+        text = json.dumps({"seconds": seconds, "inputs": rows}, indent=1) + "\n"
+        _write(Path(settings.out) / "check.json", text, console, "out")
     return 1 if any(_is_lacking(arrival) for arrival in arrivals) else 0
+
+
+def _write(path: Path, text: str, console: Console, setting: str) -> None:
+    """Write a file where its setting wants it, and tell its path as the last line."""
+    path = path.expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise SettingError(f"{setting}={path} cannot be written ({error.strerror})") from None
+    _say(console, path)
 
 
 def _say(console: Console, what: object) -> None:
@@ -173,7 +187,7 @@ def _teller(names: Names, console: Console) -> Callable[[Message], None]:
         for status in message.status:
             if status.name != f"{names.node}: inference_status":
                 continue
-            text = f"{('ok', 'warn', 'ERROR')[int(status.level)]}: {status.message}"
+            text = f"{Level(int(status.level)).name}: {status.message}"
             plain, now_s = _DIGITS.sub("#", text), time.monotonic()
             if plain != last["text"] and now_s - float(str(last["when_s"])) >= TOLD_EVERY_S:
                 last.update(text=plain, when_s=now_s)
