@@ -34,6 +34,15 @@ def test_cameras_frames_and_a_fovea_are_chosen_by_config():
     assert labels[:2] == ["CAM_FRONT, now:", "CAM_FRONT, middle enlarged, now:"]
 
 
+def test_older_images_come_of_the_first_cameras_alone():
+    pair = tuple(sequence(name, 0, frames=2) for name in ("CAM_BACK", "CAM_FRONT"))
+    clip = Clip("t", "s", T0_US, pair)
+    asked = {"cameras": ("CAM_FRONT", "CAM_BACK")}
+    labels = [p.label for p in pictures(clip, **asked, past_cameras=1)]
+    assert labels == ["CAM_FRONT, 0.5 s ago:", "CAM_FRONT, now:", "CAM_BACK, now:"]
+    assert len(pictures(clip, **asked, past_cameras=0)) == 4
+
+
 def test_cameras_that_are_not_there_are_a_missing_image_and_not_a_blind_prompt():
     with pytest.raises(FrameError, match=r"'CAM_FRNT'.* none of them, it has CAM_BACK, CAM_FRONT"):
         pictures(full_clip(), cameras=("CAM_FRNT",))

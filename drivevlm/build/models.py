@@ -84,6 +84,25 @@ def describe_defaults() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What ``drivevlm model export`` can be told.
+
+    Attributes:
+        model: Folder of a model of ours, as ``drivevlm train`` writes it.
+        dtype: ``float32`` or ``bfloat16``, half as large.
+        out: Folder of the copy.
+    """
+
+    model: str = ""
+    dtype: str = "bfloat16"
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype is float32 or bfloat16, got {self.dtype!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class ImportSettings:
     """What ``drivevlm model import NAME`` can be told.
 

@@ -24,6 +24,12 @@ def write_taught(folder: Path, dialogue: Dialogue) -> None:
     (folder / TAUGHT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
+def copy_taught(source: Path, folder: Path) -> None:
+    """Keep with a copy of a model how it was asked, where that is known."""
+    if (source / TAUGHT).is_file():
+        (folder / TAUGHT).write_bytes((source / TAUGHT).read_bytes())
+
+
 def unlike_taught(folder: Path, dialogue: Dialogue) -> list[str]:
     """In what a prompt differs from how the model of a folder was asked while it learned, a line
     each; none where the folder does not tell."""

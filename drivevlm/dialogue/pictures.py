@@ -29,6 +29,7 @@ class ImageConfig:
         frames: Newest images per camera at most; 0 sends all that the clip holds.
         cameras: Cameras to send, in this order; empty sends all, front ones first where the rig is
             calibrated.
+        past_cameras: Older images are sent of the first so many cameras alone; 0 sends all's.
         fovea: Cameras of which the middle ninth is sent too, at the same size.
         rays: Send the ray of every pixel, in the ego frame of decision time.
     """
@@ -36,12 +37,13 @@ class ImageConfig:
     width_px: int = 448
     frames: int = 0
     cameras: tuple[str, ...] = ()
+    past_cameras: int = 0
     fovea: tuple[str, ...] = ()
     rays: bool = False
 
     def __post_init__(self) -> None:
-        if self.width_px < 16 or self.frames < 0:
-            raise ValueError("width_px is at least 16 and frames not negative")
+        if self.width_px < 16 or min(self.frames, self.past_cameras) < 0:
+            raise ValueError("width_px is at least 16, frames and past_cameras not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def pictures_of(clip: Clip, config: ImageConfig) -> list[Picture]:
     """
     sequences = _chosen(clip, config)
     kept = {
-        s.camera.name: s.frames[-config.frames :] if config.frames else s.frames for s in sequences
+        s.camera.name: s.frames[-_most_frames(place, config) :] for place, s in enumerate(sequences)
     }
     longest = max((len(frames) for frames in kept.values()), default=0)
     pictures = []
@@ -96,6 +98,11 @@ def pictures_of(clip: Clip, config: ImageConfig) -> list[Picture]:
             if sequence.camera.name in config.fovea:
                 pictures.append(Picture(sequence.camera, frame, MIDDLE, ago_s))
     return pictures
+
+
+def _most_frames(place: int, config: ImageConfig) -> int:
+    """Of the camera at a place in the order of sending; 0 for all that there are."""
+    return 1 if config.past_cameras and place >= config.past_cameras else config.frames
 
 
 def _chosen(clip: Clip, config: ImageConfig) -> list[CameraSequence]:

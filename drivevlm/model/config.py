@@ -88,6 +88,16 @@ class Budget:
         return self.label in label and (self.until_s is None or age_s <= self.until_s)
 
 
+BUDGETS = (
+    Budget(6, 12, label="CAM_FRONT now"),
+    Budget(2, 4, label="BACK", until_s=0.25),
+    Budget(4, 8, until_s=0.25),
+    Budget(3, 6, label="CAM_FRONT -"),
+    Budget(1, 2),
+)
+"""Most where the ego is going: with nuScenes' six cameras and two images each 188 tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectorConfig:
     """From cells of images to tokens of the language model.
@@ -102,8 +112,8 @@ class ProjectorConfig:
     """
 
     pooling: Pooling = Pooling.ATTENTION
-    budgets: tuple[Budget, ...] = (Budget(4, 8, until_s=0.25), Budget(2, 4))
-    width: int = 256
+    budgets: tuple[Budget, ...] = BUDGETS
+    width: int = 160
     layers: int = 2
     heads: int = 8
     unshuffle: int = 2
@@ -134,11 +144,11 @@ class DecoderConfig:
 
     kind: str = "llama"
     weights: str = RANDOM
-    width: int = 384
-    layers: int = 8
-    heads: int = 6
-    key_value_heads: int = 2
-    feed_forward: int = 1024
+    width: int = 256
+    layers: int = 5
+    heads: int = 4
+    key_value_heads: int = 4
+    feed_forward: int = 704
     context_tokens: int = 4096
 
     def __post_init__(self) -> None:

@@ -78,7 +78,7 @@ class Projector(nn.Module):
         for (_, grid, blind), indices in groupby(order, key=kinds.__getitem__):
             group = list(indices)
             known = None if blind else torch.stack([r for i in group if (r := rays[i]) is not None])
-            cells = torch.stack([features[i] for i in group])
+            cells = torch.stack([features[i].to(self.token_size.dtype) for i in group])
             for index, made in zip(
                 group, self._alike(cells, known, ages_s[group], grid), strict=True
             ):
@@ -88,7 +88,7 @@ class Projector(nn.Module):
     def _alike(self, cells: Tensor, rays: Tensor | None, ages_s: Tensor, grid: Grid) -> Tensor:
         """(N, T, D) of cells (N, C, h, w)."""
         height, width = cells.shape[-2:]
-        lifted = self.lift(cells.permute(0, 2, 3, 1).to(self.token_size.dtype)).permute(0, 3, 1, 2)
+        lifted = self.lift(cells.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         told = lifted + self.cell_geometry(rays, ages_s, (height, width))
         pooled = self.pool(told, grid).flatten(2).mT
         coarse = None if rays is None else pooled_rays(rays, grid)

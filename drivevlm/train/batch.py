@@ -34,6 +34,8 @@ class Seen:
     signal: int
     lead_m: float
     ahead_m: Tensor
+    speed_mps: float
+    reach_m: Tensor
     shown: tuple[Tensor | None, ...]
 
     @classmethod
@@ -41,7 +43,15 @@ class Seen:
         """For the heads."""
         shown = [None if each is None else torch.tensor(each) for each in percepts.shown]
         ahead_m = torch.tensor(percepts.ahead_m, dtype=torch.float32)
-        return cls(len(shown), percepts.signal, percepts.lead_m, ahead_m, tuple(shown))
+        return cls(
+            len(shown),
+            percepts.signal,
+            percepts.lead_m,
+            ahead_m,
+            percepts.speed_mps,
+            torch.tensor(percepts.reach_m, dtype=torch.float32),
+            tuple(shown),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

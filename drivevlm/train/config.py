@@ -127,21 +127,23 @@ FORMS: Mapping[str, tuple[SectionName, ...]] = {
     "full": tuple(SectionName),
     "plan_first": (SectionName.PLAN, *(s for s in SectionName if s is not SectionName.PLAN)),
     "plan_only": (SectionName.PLAN,),
+    "brief": tuple(s for s in SectionName if s is not SectionName.DETECT),
 }
 """Answers that a model can be taught, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormShares:
-    """How often each form of the answer is asked for."""
+    """How often each form of the answer is asked for; ``brief`` is the full one without DETECT."""
 
     full: float = 0.6
     plan_first: float = 0.2
     plan_only: float = 0.2
+    brief: float = 0.0
 
     def __post_init__(self) -> None:
         _positive(self, at_least=0.0)
-        if not self.full + self.plan_first + self.plan_only:
+        if not self.full + self.plan_first + self.plan_only + self.brief:
             raise ValueError("some form of the answer must have a share")
 
 

@@ -153,7 +153,8 @@ class _Stage:
         """Validate and save where it is time to."""
         config, task = self.task.config, self.task
         due = bool(config.val_every) and position.step % config.val_every == 0
-        validates = task.validate is not None and (due or last)
+        plans = self.stage is not Stage.PERCEIVE  # which teaches nobody to answer
+        validates = task.validate is not None and plans and (due or last)
         if not (last or validates or position.step % config.save_every == 0):
             return position
         task.accelerator.wait_for_everyone()

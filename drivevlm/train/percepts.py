@@ -19,6 +19,8 @@ SIGNALS = (Signal.NONE, Signal.RED, Signal.AMBER, Signal.GREEN)
 KINDS = ("vehicle", "human", "other", "red", "amber", "green")
 """What a token may show: objects by the first word of their category, and lit lamps."""
 AHEAD_M = (10.0, 20.0, 30.0)
+REACH_STEPS = (2, 4, 6)
+"""Keyframes after which it is told how far the ego has come: 1, 2 and 3 s."""
 UNKNOWN = -1
 LIT = {Signal.RED: 3, Signal.AMBER: 4, Signal.GREEN: 5}
 
@@ -34,6 +36,9 @@ class Percepts:
             unknown.
         ahead_m: (3, 2) where the driven path is after ``AHEAD_M`` along it, in the ego frame; NaN
             where it was not driven.
+        speed_mps: Of the ego over the last half second; NaN where its past was not recorded.
+        reach_m: (3,) how far along the driven path it is after ``REACH_STEPS``; NaN where that was
+            not recorded.
         shown: By picture, (K, rows, columns) which of ``KINDS`` each token's window shows; None
             where unknown.
     """
@@ -41,6 +46,8 @@ class Percepts:
     signal: int
     lead_m: float
     ahead_m: Floats
+    speed_mps: float
+    reach_m: Floats
     shown: tuple[NDArray[np.bool_] | None, ...]
 
 
@@ -69,6 +76,8 @@ def percepts_of(
         signal,
         float(lead_m),
         path_ahead_m(truth),
+        past_speed_mps(truth),
+        reach_m(truth),
         tuple(
             shown_in(dense[picture.camera.name], kinds, picture.camera.size_px, grid)
             if newest[picture.camera.name] == place
@@ -88,6 +97,24 @@ def path_ahead_m(truth: Truth) -> Floats:
     found = np.stack([np.interp(AHEAD_M, along_m, driven[:, axis]) for axis in (0, 1)], axis=1)
     found[np.array(AHEAD_M) > along_m[-1]] = np.nan
     return found
+
+
+def past_speed_mps(truth: Truth) -> float:
+    """Mean speed since the keyframe before; NaN where there is none."""
+    before = truth.steps.get(-1)
+    if before is None:
+        return float("nan")
+    ego_from_before = truth.now.global_from_ego.inverse() @ before.global_from_ego
+    dt_s = (truth.now.stamp_us - before.stamp_us) / 1e6
+    return float(np.hypot(*ego_from_before.translation_m[:2]) / dt_s)
+
+
+def reach_m(truth: Truth) -> Floats:
+    """(3,) lengths of the driven path up to ``REACH_STEPS``; NaN where it was not recorded."""
+    xy_m, _ = truth.future_path()
+    along_m = np.cumsum(np.hypot(*np.diff(xy_m, axis=0, prepend=np.zeros((1, 2))).T))
+    reached: Floats = along_m[np.array(REACH_STEPS) - 1]
+    return reached
 
 
 def shown_in(

@@ -10,19 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from drivevlm.train.batch import Batch, Seen
-from drivevlm.train.percepts import AHEAD_M, KINDS, SIGNALS, UNKNOWN
+from drivevlm.train.percepts import AHEAD_M, KINDS, REACH_STEPS, SIGNALS, UNKNOWN
+from drivevlm.world.truth import STEP_S
 
-PERCEPTS = ("signal", "lead", "lead_gap", "ahead", "shown")
+PERCEPTS = ("signal", "lead", "lead_gap", "ahead", "reach", "shown")
 """What the heads are asked, each with a loss of its own."""
 GAP_SCALE_M = 20.0
 FARTHEST_LEAD_M = 60.0
 AHEAD_SCALE_M = 10.0
+SPEED_SCALE_MPS = 10.0
+REACH_SCALE_M = 5.0
+REACH_S = STEP_S * torch.tensor(REACH_STEPS)
 
 
 class Heads(nn.Module):
-    """Signal, vehicle and path ahead from all of a clip's visual tokens; kinds from each.
+    """Signal, vehicle, path and way to go from all of a clip's visual tokens; kinds from each.
 
-    Three learned queries look at the tokens, which know by themselves where they look.
+    Four learned queries look at the tokens, which know by themselves where they look. How far the
+    ego will get is told from its speed and one look, so that the tokens must show whatever it slows
+    down or starts for.
 
     Args:
         width: Of a token.
@@ -31,12 +37,15 @@ class Heads(nn.Module):
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(3, width) / width**0.5)
+        self.queries = nn.Parameter(torch.randn(4, width) / width**0.5)
         self.scale = nn.LayerNorm(width)
         self.look = nn.MultiheadAttention(width, heads, batch_first=True)
         self.signal = nn.Linear(width, len(SIGNALS))
         self.lead = nn.Linear(width, 2)  # whether there is one, and how far
         self.ahead = nn.Linear(width, 2 * len(AHEAD_M))
+        self.reach = nn.Sequential(
+            nn.Linear(width + 1, width), nn.GELU(), nn.Linear(width, len(REACH_STEPS))
+        )
         self.kinds = nn.Linear(width, len(KINDS))
 
     def forward(self, tokens: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -59,7 +68,8 @@ class Heads(nn.Module):
 
     def _clip(self, tokens: Sequence[Tensor], seen: Seen, losses: dict[str, list[Tensor]]) -> None:
         every = torch.cat(list(tokens))[None]
-        signal, lead, ahead = self.look(self.queries[None], every, every, need_weights=False)[0][0]
+        looked = self.look(self.queries[None], every, every, need_weights=False)[0][0]
+        signal, lead, ahead, reach = looked
         if seen.signal != UNKNOWN:
             said = self.signal(signal)[None]
             target = torch.tensor([seen.signal], device=said.device)
@@ -79,11 +89,23 @@ class Heads(nn.Module):
             wanted = (seen.ahead_m / AHEAD_SCALE_M).to(said)
             mask = known.to(said.device)
             losses["ahead"].append(functional.smooth_l1_loss(said[mask], wanted[mask]))
+        self._reach(reach, seen, losses)
         windows = [(t, s) for t, s in zip(tokens, seen.shown, strict=True) if s is not None]
         if windows:
             said = self.kinds(torch.cat([t for t, _ in windows]))
             wanted = torch.cat([s.flatten(1).T for _, s in windows]).to(said)
             losses["shown"].append(functional.binary_cross_entropy_with_logits(said, wanted))
+
+    def _reach(self, looked: Tensor, seen: Seen, losses: dict[str, list[Tensor]]) -> None:
+        """By how much the ego gets farther, or less far, than its speed alone would take it."""
+        known = torch.isfinite(seen.reach_m)
+        if seen.speed_mps != seen.speed_mps or not known.any():
+            return
+        speed = looked.new_tensor([seen.speed_mps / SPEED_SCALE_MPS])
+        said = self.reach(torch.cat([looked, speed]))
+        wanted = ((seen.reach_m - seen.speed_mps * REACH_S) / REACH_SCALE_M).to(said)
+        mask = known.to(said.device)
+        losses["reach"].append(functional.smooth_l1_loss(said[mask], wanted[mask]))
 
 
 class Pupil(nn.Module):

@@ -39,7 +39,7 @@ from drivevlm.train.config import TrainError
 from drivevlm.verbs.compare import compare
 from drivevlm.verbs.compare_side import CompareSettings
 from drivevlm.verbs.finish import commit_words, finish, source_words
-from drivevlm.verbs.model import describe_model, import_model
+from drivevlm.verbs.model import describe_model, export_model, import_model
 from drivevlm.verbs.node import NODE_ERRORS, NodeSettings, run_node
 from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
@@ -63,6 +63,7 @@ __all__ = [
     "check",
     "compare",
     "describe_model",
+    "export_model",
     "evaluate",
     "import_model",
     "make",

@@ -9,8 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from drivevlm.build.models import IMPORTED, DescribeSettings, ImportSettings, placed
-from drivevlm.build.settings import plain, settings_from
+from drivevlm.build.models import (
+    IMPORTED,
+    DescribeSettings,
+    ExportSettings,
+    ImportSettings,
+    placed,
+)
+from drivevlm.build.settings import SettingError, plain, settings_from
+from drivevlm.build.taught import copy_taught
 from drivevlm.record.run_folder import write_atomically
 from drivevlm.report.model_table import ModelTable
 from drivevlm.verbs.score import folder
@@ -31,6 +38,28 @@ def describe_model(values: Mapping[str, Any], console: Console) -> Path | None:
         write_atomically(out / "model.json", json.dumps(told, indent=1) + "\n")
     console.print(ModelTable(description))
     return None if out is None else out / "model.json"
+
+
+def export_model(settings: ExportSettings) -> Path:
+    """Write a model without what only its training needs; returns the new folder.
+
+    Raises SettingError where a setting is missing or the folder is there, ModelError where the
+    model does not load.
+    """
+    import torch
+
+    from drivevlm.model.storage import load_model, save_model
+
+    if not settings.model or not settings.out:
+        raise SettingError("model export takes model=FOLDER, of a model of ours, and out=FOLDER")
+    source, out = (Path(each).expanduser() for each in (settings.model, settings.out))
+    if out.exists():
+        raise SettingError(f"out={out} is there already: name a new folder")
+    network: Any
+    network, processor = load_model(source)
+    save_model(network.to(getattr(torch, settings.dtype)), processor, out)
+    copy_taught(source, out)
+    return out
 
 
 def import_model(name: str, settings: ImportSettings, console: Console) -> Path:
