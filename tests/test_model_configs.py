@@ -41,9 +41,9 @@ def test_every_named_model_is_a_whole_configuration(name):
     assert isinstance(chosen(name), ModelConfig)
 
 
-def test_tiny_is_what_the_defaults_say_and_stays_below_20_million():
+def test_tiny_is_what_the_defaults_say_and_stays_below_10_million():
     assert chosen("tiny") == ModelConfig()
-    assert 10e6 < parameters(chosen("tiny"), 4096) <= 20e6
+    assert 5e6 < parameters(chosen("tiny"), 4096) <= 10e6
 
 
 def test_nano_is_random_and_of_half_a_million():
@@ -108,7 +108,7 @@ def test_a_misspelt_setting_is_refused_with_the_nearest(words, line):
         ("model.adapter.rank=-1", "model.adapter: rank is not negative"),
         ("model.adapter.dropout=1.0", r"dropout in \[0, 1\)"),
         ("model.projector.pooling=max", "model.projector.pooling is one of average"),
-        ("model.decoder.heads=5", "model.decoder: width 384 must be a multiple of 5 heads"),
+        ("model.decoder.heads=5", "model.decoder: width 256 must be a multiple of 5 heads"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_its_name(word, line):

@@ -9,14 +9,31 @@ import torch
 from model_cases import CODEC, NANO, letters, nano
 from torch.utils.flop_counter import FlopCounterMode
 
-from drivevlm.app import main
-from drivevlm.model.config import RANDOM, AdapterConfig, EncoderConfig, ModelConfig, ModelError
+from drivevlm.app import composed, main
+from drivevlm.build.parts import Parts
+from drivevlm.build.table import Chosen
+from drivevlm.model.config import (
+    RANDOM,
+    AdapterConfig,
+    Budget,
+    EncoderConfig,
+    ModelConfig,
+    ModelError,
+)
 from drivevlm.model.describe import describe
 from drivevlm.model.description import ModelPart, Workload
 
 LAYER = 2 * 96 * 96 + 2 * 96 * 48 + 3 * 96 * 256
 """Numbers of the matrices of one of nano's layers: q and o, k and v, the three of the MLP."""
-FEW = Workload(cameras=2, frames=2, width_px=64, height_px=48, prompt_tokens=30, reply_tokens=10)
+FEW = Workload(
+    cameras=2,
+    frames=2,
+    past_cameras=0,
+    width_px=64,
+    height_px=48,
+    prompt_tokens=30,
+    reply_tokens=10,
+)
 
 
 def sizes(description):
@@ -45,7 +62,8 @@ def test_numbers_of_nano_are_those_found_by_hand():
     found = describe(NANO, FEW)
     assert sizes(found)["embeddings"] == 4096 * 96
     assert sizes(found)["decoder"] == 3 * (LAYER + 2 * 96) + 96
-    assert (found.newest_grid, found.older_grid, found.visual_tokens) == ((2, 4), (2, 4), 32)
+    assert [(image.rows, image.columns) for image in found.images] == 4 * [(2, 4)]
+    assert found.visual_tokens == 32
     assert found.context_tokens == 30 + 32 + 10
     read, head = 62, 2 * 96 * 4096
     prefill = 2 * read * 3 * LAYER + 3 * 4 * read**2 * 96 + head
@@ -56,6 +74,40 @@ def test_numbers_of_nano_are_those_found_by_hand():
     assert found.memory.cache_fp32 == 4 * 72 * 3 * 2 * 48
     assert found.memory.weights_fp32 == 2 * found.memory.weights_bf16
     assert found.memory.weights_fp32 == 4 * sum(sizes(found).values())
+
+
+def test_images_are_those_that_the_native_prompt_sends():
+    parts = Parts.of(
+        Chosen.of(*composed(["data=demo", "data.frames=2", "prompt=native"])), lambda line: None
+    )
+    clip = parts.recording.clip(parts.recording.scenes()[0].tokens[4])
+    sent, asked = parts.dialogue.ask(clip).images, Workload()
+    newest_us = max(image.stamp_us for image in sent)
+    told = [(image.label, (newest_us - image.stamp_us) / 1e6) for image in sent]
+    assert [(f"{label}:", age_s) for label, age_s in asked.images] == told
+    assert {image.image_rgb.shape[1::-1] for image in sent} == {(asked.width_px, asked.height_px)}
+
+
+def test_older_images_are_counted_of_the_first_cameras_alone():
+    labels = [label for label, _ in Workload(cameras=7, frames=3).images]
+    assert labels[:3] == ["CAM_FRONT 1.0", "CAM_FRONT 0.5", "CAM_FRONT now"]
+    assert labels[-2:] == ["CAM_BACK now", "CAM_7 now"]
+    counts = [len(Workload(frames=3, past_cameras=n).images) for n in (1, 2, 6, 0)]
+    assert counts == [8, 10, 18, 18]
+
+
+def test_each_image_is_counted_by_its_own_budget():
+    budgets = (Budget(2, 4, label="CAM_FRONT now"), Budget(1, 3, until_s=0.2), Budget(1, 1))
+    config = replace(NANO, projector=replace(NANO.projector, budgets=budgets))
+    found = describe(config, replace(FEW, cameras=3, past_cameras=1))
+    assert [(image.label, image.rows * image.columns) for image in found.images] == [
+        ("CAM_FRONT 0.5", 1),
+        ("CAM_FRONT now", 8),
+        ("CAM_FRONT_RIGHT now", 3),
+        ("CAM_FRONT_LEFT now", 3),
+    ]
+    assert stages(found)["project"].count == found.visual_tokens == 15
+    assert (stages(found)["encode"].count, found.context_tokens) == (4, 30 + 15 + 10)
 
 
 def test_times_are_computing_or_reading_whichever_is_longer():
@@ -133,6 +185,7 @@ def test_the_verb_prints_tables_and_at_last_the_file(tmp_path, capsys):
     assert err == ""
     for word in ("encoder", "projector", "decoder", "embeddings", "prefill", "estimate", "GFLOP"):
         assert word in out
+    assert "CAM_FRONT 0.5, CAM_FRONT now, CAM_FRONT_RIGHT now" in out
     assert out.rstrip().splitlines()[-1] == f"{tmp_path}/nano/model.json"
     told = json.loads((tmp_path / "nano" / "model.json").read_text())
     assert told["model"]["decoder"]["width"] == 96
@@ -150,6 +203,7 @@ def test_the_verb_prints_tables_and_at_last_the_file(tmp_path, capsys):
     ("words", "said"),
     [
         (["cameras=0"], "cameras is at least 1, got 0"),
+        (["past_cameras=-1"], "past_cameras is not negative, got -1"),
         (["gflops=0"], "gflops is positive, got 0"),
         (["frozen=[eyes]"], "frozen is one of encoder, projector, decoder, embeddings"),
         (["camera=6"], "camera is no setting, did you mean cameras"),

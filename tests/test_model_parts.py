@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
-from model_cases import CODEC, FIVE, NANO, inputs, letters, nano
+from model_cases import CODEC, FIVE, NANO, SIX, inputs, letters, nano
 
 from drivevlm.model import published
 from drivevlm.model.assembly import new_model
@@ -48,15 +48,17 @@ def kept(model, folder):
     return EncoderConfig(kind=model.config.model_type, weights=str(folder), strides=(16,))
 
 
+@pytest.mark.parametrize("rig", [SIX, FIVE], ids=["six cameras", "five of other sizes"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_vision_class_sees_images_of_all_sizes_and_comes_back(kind, tmp_path):
+def test_every_vision_class_sees_every_rig_and_comes_back(kind, rig, tmp_path):
     model, processor = nano(encoder=eyes(kind))
-    batch = inputs(processor, FIVE)
+    batch = inputs(processor, rig)
     with torch.no_grad():
         features = model.encode(batch["pixel_values"])
         logits = model(**batch).logits
-    cells = [(-(-h // 16), -(-w // 16)) for w, h in FIVE]
+    cells = [(-(-h // 16), -(-w // 16)) for w, h in rig]
     assert [tuple(f.shape[1:]) for f in features] == cells
+    assert logits.isfinite().all()
     assert all(f.std() > 1e-3 for f in features)
     save_model(model, processor, tmp_path)
     with torch.no_grad():

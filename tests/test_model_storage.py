@@ -1,9 +1,11 @@
 """Saved models: the same numbers come back, as the right types, or one line says why not."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -185,6 +187,18 @@ def test_weights_that_are_missing_or_cut_are_refused(spoilt):
     torch.save({}, spoilt / "pytorch_model.bin")  # a pickle is none
     with pytest.raises(ModelError, match="does not load"):
         load_model(spoilt)
+
+
+def test_a_disk_that_is_full_at_the_tokenizer_says_so(saved, tmp_path):
+    """tokenizers itself raises a bare Exception, which nobody could tell from a bug."""
+    wrote = SimpleNamespace(save_pretrained=lambda folder: None)  # what comes before fitted
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_model(wrote, saved[1], tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
 
 def test_a_processor_that_counts_other_cells_is_refused(spoilt):

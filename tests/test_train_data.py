@@ -17,7 +17,7 @@ from drivevlm.train.batch import pixels_of
 from drivevlm.train.config import Augment, SectionWeights, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.lesson import lesson_of
-from drivevlm.train.lessons import Course, DataSet
+from drivevlm.train.lessons import Course, DataSet, Place
 from drivevlm.train.store import ArrayStore
 from drivevlm.train.views import Views
 from drivevlm.vlm.chat import Chat
@@ -56,6 +56,15 @@ def test_what_was_added_is_there_again(tmp_path):
     assert len(again) == 5
     for name, array in arrays.items():
         np.testing.assert_array_equal(again[name], array)
+
+
+def test_a_closed_store_takes_more(tmp_path):
+    store = ArrayStore(tmp_path)
+    for k in range(3):
+        store.add(f"a{k}", np.full(4, k))
+        store.close()
+    again = ArrayStore(tmp_path)
+    assert [again[f"a{k}"].tolist() for k in range(3)] == [[k] * 4 for k in range(3)]
 
 
 @pytest.mark.parametrize("file", ["numbers.f16", "names.jsonl"])
@@ -151,6 +160,28 @@ def test_a_broken_image_is_named_and_its_clip_left_out(tmp_path):
     assert "skipped 1" in left.told()
     with pytest.raises(FrameError):
         Frame.decode(recording.clip(recording.tokens[1]).cameras[0].frames[-1])
+
+
+class WithoutBack(Sixteen):
+    """The second clip's rig has no camera behind."""
+
+    def clip(self, token):
+        clip = super().clip(token)
+        there = tuple(s for s in clip.cameras if s.camera.name != "CAM_BACK")
+        return replace(clip, cameras=there) if token == self.tokens[1] else clip
+
+
+def test_a_clip_whose_rig_lacks_a_camera_is_learned_from_with_the_others():
+    recording, processor = WithoutBack(), begun()[1]
+    asked = native(replace(IMAGES, cameras=("CAM_FRONT", "CAM_BACK")))
+    ready = replace(desk(processor, dialogue=asked), sets=(DataSet.of(recording, unseen),))
+    batch = ready.batch([Place(k, 0, (recording.tokens[k],)) for k in (0, 1)])
+    assert not batch.faults
+    assert len(batch.images) == 3
+    whole, less = map(Chat(processor).tokenizer.decode, batch.input_ids)
+    assert "CAM_BACK" in whole
+    assert "CAM_FRONT" in less
+    assert "CAM_BACK" not in less
 
 
 # Changed pictures.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import yaml
+from accelerate.state import AcceleratorState
 from looking import WORDS, Sixteen, replies
 
 from drivevlm.app import main
@@ -121,6 +123,23 @@ def test_a_prompt_that_does_not_fit_is_refused_before_the_first_step(packed, tmp
     assert main(["train", *told, f"out={tmp_path / 'run'}"]) == 2
     assert "the model has 64 positions" in capsys.readouterr().err
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.fixture
+def any_precision():
+    """accelerate keeps the first precision of a process, and refuses another."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+def test_bfloat16_learns_from_kept_features(packed, tmp_path, any_precision):
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=2", "train.tell_every=1"]
+    told += ["train.precision=bfloat16", "train.cached=true", f"cache={tmp_path / 'cache'}"]
+    out = tmp_path / "run"
+    assert main(["train", *told, f"out={out}"]) == 0
+    assert [line["step"] for line in lines(out)] == [1, 2]
+    assert all(math.isfinite(line["loss"]) for line in lines(out))
 
 
 def test_a_validation_plans_with_open_and_with_covered_eyes(tmp_path):

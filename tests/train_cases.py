@@ -47,14 +47,14 @@ def data() -> DataSet:
 
 
 @cache
-def begun(seed: int = 0):
-    """The smallest model and its processor, at the beginning."""
+def begun(**changes):
+    """The smallest model, some of its settings changed, and its processor, at the beginning."""
     from model_cases import NANO
 
     tokenizer = learned_tokenizer(
         texts_of([data()], Forms(native(), CONFIG), seed=0), vocabulary=600
     )
-    small = replace(NANO, seed=seed)
+    small = replace(NANO, **changes)
     return new_model(small, tokenizer, codec_tokens=CODEC_TOKENS, chat_template=CHAT_TEMPLATE)
 
 
@@ -74,9 +74,11 @@ def desk(processor, config: TrainConfig = CONFIG, dialogue: Dialogue | None = No
     )
 
 
-def task(folder: Path, config: TrainConfig = CONFIG, stages=(Stage.SFT,), **changes) -> Task:
+def task(
+    folder: Path, config: TrainConfig = CONFIG, stages=(Stage.SFT,), begin=None, **changes
+) -> Task:
     """A training from the beginning, with weights of its own."""
-    model, processor = begun()
+    model, processor = begin or begun()
     learns = deepcopy(model)
     pupil = Pupil(learns, None)
     given = {

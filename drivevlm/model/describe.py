@@ -14,10 +14,19 @@ from drivevlm.model import storage  # noqa: F401  (the Auto classes know our own
 from drivevlm.model.adapters import with_adapters
 from drivevlm.model.architecture import DriveVLMConfig, plain
 from drivevlm.model.config import ModelConfig
-from drivevlm.model.description import Description, Memory, ModelPart, PartSize, Stage, Workload
+from drivevlm.model.description import (
+    Description,
+    ImageGrid,
+    Memory,
+    ModelPart,
+    PartSize,
+    Stage,
+    Workload,
+)
 from drivevlm.model.faults import one_line
 from drivevlm.model.network import DriveVLM
 from drivevlm.model.parts import text_architecture, vision_architecture
+from drivevlm.model.pooling import Grid
 
 T = TypeVar("T")
 _FP32, _BF16 = 4, 2
@@ -33,7 +42,7 @@ def describe(config: ModelConfig, workload: Workload | None = None) -> Descripti
     architecture = _architecture(config, asked.vocabulary)
     model = _on_meta(architecture).train(False)
     text: Any = architecture.text_config
-    grids = [config.projector.grid("", age_s) for age_s in asked.ages_s]
+    grids = [config.projector.grid(label, age_s) for label, age_s in asked.images]
     visual = sum(rows * columns for rows, columns in grids)
     context = asked.prompt_tokens + visual + asked.reply_tokens
     parts = {part: _numbers(members) for part, members in _members(model).items()}
@@ -49,8 +58,9 @@ def describe(config: ModelConfig, workload: Workload | None = None) -> Descripti
         decoder=text.model_type,
         workload=asked,
         vocabulary=text.vocab_size,
-        newest_grid=grids[-1],
-        older_grid=grids[-2] if asked.frames > 1 else None,
+        images=tuple(
+            ImageGrid(label, *grid) for (label, _), grid in zip(asked.images, grids, strict=True)
+        ),
         visual_tokens=visual,
         context_tokens=context,
         most_context_tokens=text.max_position_embeddings,
@@ -94,9 +104,7 @@ def _numbers(parameters: Iterable[Tensor]) -> int:
     return sum(p.numel() for p in parameters)
 
 
-def _stages(
-    model: DriveVLM, asked: Workload, grids: list[tuple[int, int]]
-) -> tuple[tuple[Stage, ...], int]:
+def _stages(model: DriveVLM, asked: Workload, grids: list[Grid]) -> tuple[tuple[Stage, ...], int]:
     """What each stage takes, and the numbers that the cache keeps of a token."""
     image = torch.zeros(3, asked.height_px, asked.width_px, device=_META)
     one, features = _counted(lambda: model.encode([image]))
@@ -149,7 +157,7 @@ def _training(
     config: ModelConfig,
     architecture: DriveVLMConfig,
     asked: Workload,
-    grids: list[tuple[int, int]],
+    grids: list[Grid],
 ) -> tuple[dict[str, int], int, int]:
     """Numbers that are trained, by part; all that are held; bytes kept for a backward pass."""
     model = _on_meta(architecture)
@@ -195,7 +203,7 @@ def _unfrozen(model: DriveVLM, frozen: tuple[ModelPart, ...]) -> dict[str, int]:
     return counts
 
 
-def _kept_bytes(model: DriveVLM, asked: Workload, grids: list[tuple[int, int]]) -> int:
+def _kept_bytes(model: DriveVLM, asked: Workload, grids: list[Grid]) -> int:
     """Of tensors, not parameters, that autograd saves in one forward pass."""
     own = {p.untyped_storage()._cdata for p in model.parameters()}
     kept: dict[int, Tensor] = {}

@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+CAMERAS = (
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_FRONT_LEFT",
+    "CAM_BACK_RIGHT",
+    "CAM_BACK_LEFT",
+    "CAM_BACK",
+)
+"""Those of nuScenes as prompts send them, front ones first; more cameras are numbered."""
+NOW_S = 0.11
+"""Younger images are labelled "now", as ``prompts/native/parts/picture.jinja`` has it."""
+
 
 class ModelPart(str, Enum):
     """What a model is made of; a head that is not tied to them counts as embeddings."""
@@ -20,8 +32,9 @@ class Workload:
     """What is asked of a model at a time, and what a machine does in a second.
 
     Attributes:
-        cameras: Each with so many images.
-        frames: Images of each camera; only the newest are of age 0.
+        cameras: Those of nuScenes, front ones first.
+        frames: Images of a camera; only the newest are of age 0.
+        past_cameras: Older images are sent of the first so many cameras alone; 0 sends all's.
         step_s: From one image of a camera to its next.
         width_px, height_px: Of an image.
         prompt_tokens: Of the words; visual tokens are counted beside them.
@@ -36,6 +49,7 @@ class Workload:
 
     cameras: int = 6
     frames: int = 2
+    past_cameras: int = 1
     step_s: float = 0.5
     width_px: int = 448
     height_px: int = 252
@@ -51,14 +65,37 @@ class Workload:
         for name in (*least_one, "vocabulary"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
+        if self.past_cameras < 0:
+            raise ValueError(f"past_cameras is not negative, got {self.past_cameras}")
         for name in ("step_s", "gflops", "memory_gb_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is positive, got {getattr(self, name):g}")
 
     @property
-    def ages_s(self) -> tuple[float, ...]:
-        """Of all images, camera after camera, oldest first."""
-        return tuple(self.step_s * k for k in reversed(range(self.frames))) * self.cameras
+    def images(self) -> tuple[tuple[str, float], ...]:
+        """Label and age (s) of all that are sent: oldest first, front ones first of one age."""
+        names = [f"CAM_{k + 1}" if k >= len(CAMERAS) else CAMERAS[k] for k in range(self.cameras)]
+        past = names[: self.past_cameras or None]
+        sent = []
+        for back in reversed(range(self.frames)):
+            age_s = self.step_s * back
+            moment = "now" if age_s < NOW_S else f"{age_s:.1f}"
+            sent += [(f"{name} {moment}", age_s) for name in (past if back else names)]
+        return tuple(sent)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGrid:
+    """Rows and columns of the tokens of one image.
+
+    Attributes:
+        label: The words before it.
+        rows, columns: One token each.
+    """
+
+    label: str
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +153,7 @@ class Description:
         encoder, decoder: Their ``model_type``.
         workload: What was asked.
         vocabulary: Tokens that it knows.
-        newest_grid, older_grid: Rows and columns of the tokens of an image; None without older.
+        images: What each of them takes.
         visual_tokens: Of all images together.
         context_tokens, most_context_tokens: That are used, and that there may be.
         parts: With adapters as one more part.
@@ -128,8 +165,7 @@ class Description:
     decoder: str
     workload: Workload
     vocabulary: int
-    newest_grid: tuple[int, int]
-    older_grid: tuple[int, int] | None
+    images: tuple[ImageGrid, ...]
     visual_tokens: int
     context_tokens: int
     most_context_tokens: int

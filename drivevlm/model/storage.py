@@ -23,9 +23,17 @@ _hf.AutoProcessor.register(DriveVLMConfig, DriveVLMProcessor, exist_ok=True)
 
 
 def save_model(model: DriveVLM, processor: DriveVLMProcessor, folder: Path) -> None:
-    """Write config, safetensors, tokenizer and processor into a folder."""
+    """Write config, safetensors, tokenizer and processor into a folder.
+
+    Raises OSError or SafetensorError where the disk refuses.
+    """
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    try:
+        processor.save_pretrained(folder)
+    except Exception as error:
+        if type(error) is Exception:  # all that tokenizers says of a full disk
+            raise OSError(str(error)) from error
+        raise
 
 
 def load_model(folder: Path, **options: Any) -> tuple[DriveVLM, DriveVLMProcessor]:

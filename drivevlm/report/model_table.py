@@ -24,6 +24,8 @@ class ModelTable:
         yield ""
         yield _parts(told)
         yield ""
+        yield _images(told)
+        yield ""
         yield _stages(told)
         yield ""
         yield _memory(told)
@@ -41,6 +43,21 @@ def _parts(told: Description) -> Table:
             table.add_section()
         cells = (count, trained, count - trained)
         table.add_row(name, *(f"{n:,}" for n in cells), _mb(4 * count), _mb(2 * count))
+    return table
+
+
+def _images(told: Description) -> Table:
+    """Images that take the same grid of tokens share a row."""
+    table = _table("images", "grid", "tokens", "together")
+    alike: dict[tuple[int, int], list[str]] = {}
+    for image in told.images:
+        alike.setdefault((image.rows, image.columns), []).append(image.label)
+    for (rows, columns), labels in alike.items():
+        tokens = rows * columns
+        numbers = (f"{rows} x {columns}", str(tokens), f"{len(labels) * tokens:,}")
+        table.add_row(", ".join(labels), *numbers)
+    table.add_section()
+    table.add_row("all", "", "", f"{told.visual_tokens:,}")
     return table
 
 
@@ -67,16 +84,10 @@ def _memory(told: Description) -> Table:
 
 def _remarks(told: Description) -> Iterator[str]:
     asked = told.workload
-    newest, older = (g and f"{g[0]} x {g[1]}" for g in (told.newest_grid, told.older_grid))
     yield (
-        f"{asked.cameras} cameras x {asked.frames} frames of {asked.width_px} x {asked.height_px}: "
-        f"{newest} visual tokens a newest image"
-        + (f", {older} an older one" if older else "")
-        + f", {told.visual_tokens} together."
-    )
-    yield (
-        f"Assumed: {asked.prompt_tokens} prompt tokens, {asked.reply_tokens} reply tokens; "
-        f"with images {told.context_tokens:,} of {told.most_context_tokens:,} tokens of context."
+        f"Assumed: images of {asked.width_px} x {asked.height_px}, {asked.prompt_tokens} prompt "
+        f"tokens, {asked.reply_tokens} reply tokens; with images {told.context_tokens:,} of "
+        f"{told.most_context_tokens:,} tokens of context."
     )
     if told.context_tokens > told.most_context_tokens:
         yield "THIS IS MORE than the language model can hold."

@@ -78,10 +78,10 @@ def restore(learner: Learner, checkpoint: Path) -> None:
         kept = load_file(file)
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{file} cannot be read ({error}): start anew, or from best/") from error
-    expected = {f"{kind}.{name}" for name in learner.named for kind in _MOMENTS}
-    expected |= {f"weight.{name}" for name in learner.learnable}
-    if set(kept) != expected:
-        wrong = sorted(set(kept) ^ expected)
+    found = {name: tensor.shape for name, tensor in kept.items()}
+    expected = {name: tensor.shape for name, tensor in _state(learner).items()}
+    wrong = sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
+    if wrong:
         raise TrainError(
             f"{file} belongs to another model or stage: {len(wrong)} tensors differ, e.g. "
             f"{', '.join(wrong[:3])}"

@@ -62,10 +62,10 @@ class ArrayStore:
             self._writing = _opened(self._numbers, self._end), _opened(self._lines, self._whole)
         numbers, lines = self._writing
         numbers.write(half.tobytes())
-        line = json.dumps({"name": name, "at": self._end, "shape": half.shape})
-        lines.write(line.encode() + b"\n")
+        line = json.dumps({"name": name, "at": self._end, "shape": half.shape}).encode() + b"\n"
+        lines.write(line)
         self._places[name] = self._end, half.shape
-        self._end += half.nbytes
+        self._end, self._whole = self._end + half.nbytes, self._whole + len(line)
 
     def flush(self) -> None:
         """Put on disk what was added."""
@@ -73,6 +73,13 @@ class ArrayStore:
             for file in self._writing:
                 file.flush()
                 os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Put on disk what was added, and let go of the files until more comes."""
+        self.flush()
+        for file in self._writing or ():
+            file.close()
+        self._writing = None
 
     def __getitem__(self, name: str) -> Half:
         at, shape = self._places[name]

@@ -91,6 +91,8 @@ class Views:
                     lines.flush()
                     kept.clear()
                 progress("images of clips", len(tokens) - len(missing) + done, len(tokens))
+        self._features.close()
+        self._rays.close()
 
     @property
     def faults(self) -> dict[str, str]:
