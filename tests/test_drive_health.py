@@ -54,6 +54,13 @@ def test_a_source_that_never_spoke_is_silent_since_the_start():
     assert "no plan yet" in told.report(SECOND_US + 1_100_000).message
 
 
+def test_where_time_comes_over_a_topic_nobody_is_silent_before_it_came():
+    told, began_us = health(), 1_800_000_000 * SECOND_US
+    for now_us in (0, 0, began_us):
+        assert told.report(now_us).level is Level.OK
+    assert "CAM_FRONT is silent for 0.50 s" in told.report(began_us + 500_000).message
+
+
 def test_a_source_nobody_asked_for_is_missed_once_it_spoke():
     told = all_well()
     told.arrived("objects", SECOND_US - 300_000)

@@ -18,6 +18,7 @@ from drive_node_cases import AHEAD, ANSWER, LENS, RIG, RIG_OF_ONE, Car, car
 from test_planner import asked
 from test_planner import planner as scripted
 
+from drivevlm.drive.bus import Qos
 from drivevlm.drive.health import Level
 from drivevlm.world.sets import Command, FailureKind
 
@@ -93,6 +94,15 @@ def test_near_the_goal_of_a_route_the_command_is_to_stop_there():
     assert "the route is in frame 'elsewhere'" in found.told[1]
 
 
+@pytest.mark.parametrize("latched", [True, False])
+def test_a_route_whose_publisher_latches_nothing_is_heard_where_that_is_declared(latched):
+    found = car(route__use=True, route__latched=latched).start()
+    assert found.bus.qos[ROUTE] == Qos(reliable=True, depth=1, latched=latched)
+    found.bus.send(ROUTE, found.bus.route(found.bus.pose((20.0, 0.5, 0.0))))
+    found.drive(0.0)
+    assert found.planner.clips[-1].command.command is Command.STOP_AT_GOAL
+
+
 @pytest.mark.parametrize("kind", ["predicted_objects", "detection3d"])
 def test_objects_are_proposals_for_the_planner_and_obstacles_for_the_gate(kind):
     """A car stands 12 m ahead of where the ego begins, told in the frame of the map."""
@@ -108,6 +118,21 @@ def test_objects_are_proposals_for_the_planner_and_obstacles_for_the_gate(kind):
     x_m = 13.2 if kind == "predicted_objects" else 10.0
     np.testing.assert_allclose(box.center_ego_m[:2], [x_m - 0.5 * SPEED_MPS, 0.0], atol=1e-9)
     assert len(found.sent("trajectory")) == 5
+    assert "clearance" in found.told[1]
+
+
+@pytest.mark.parametrize("kind", ["predicted_objects", "detection3d"])
+def test_what_no_class_has_a_name_for_is_an_obstacle_and_no_proposal(kind):
+    found = car(objects__type=kind).start()
+    if kind == "predicted_objects":
+        thing = found.bus.predicted(found.bus.pose((10.0, 0.0, 0.8)), labels=[(9, 1.0)])
+        message = found.bus.predicted_objects(START_US, "base_link", thing)
+    else:
+        message = found.bus.detections(START_US, "base_link", ("unknown", 0.9))
+    found.bus.send(OBJECTS, message)
+    found.drive(0.0)
+    assert found.planner.clips[-1].proposals.boxes == ()
+    assert found.sent("trajectory") == []
     assert "clearance" in found.told[1]
 
 

@@ -32,12 +32,22 @@ def test_a_predicted_object_is_a_box_with_its_velocity_in_the_ego_frame():
     car = BUS.predicted(BUS.pose((3.0, 14.0, 1.0)), velocity_mps=(6.0, 0.0, 0.0), existence=0.25)
     told = predicted_objects(BUS.predicted_objects(START_US, "map", car))
     ego = sample(START_US, 3.0, 4.0, QUARTER, frame_id="map")
-    (box,) = placer(ego).placed(told).boxes
+    (box,) = placer(ego).placed(told).proposals
     np.testing.assert_allclose(box.center_ego_m, [10.0, 0.0, 0.7], atol=1e-12)
     np.testing.assert_allclose(box.velocity_ego_mps, [0.0, -6.0], atol=1e-12)
     np.testing.assert_allclose(box.size_lwh_m, [4.0, 2.0, 1.5])
     assert box.yaw_ego_rad == pytest.approx(-QUARTER)
     assert (box.category, box.score) == ("car", 0.25)
+
+
+def test_what_belongs_to_no_class_is_an_obstacle_and_no_proposal():
+    car, thing = (
+        BUS.predicted(BUS.pose((x, 0, 1)), labels=[(k, 1.0)]) for x, k in ((9, 1), (5, 0))
+    )
+    told = predicted_objects(BUS.predicted_objects(START_US, "base_link", car, thing))
+    found = placer().placed(told)
+    assert [box.category for box in found.proposals] == ["car"]
+    assert [box.center_ego_m[0] for box in found.obstacles] == [9.0, 5.0]
 
 
 def test_objects_in_the_ego_frame_or_of_a_sensor_need_no_odometry():
@@ -47,7 +57,7 @@ def test_objects_in_the_ego_frame_or_of_a_sensor_need_no_odometry():
     place = Placer(OdometryConfig(), tree, base_frame="base_link")
     for frame_id, expected in (("base_link", [3.0, 4.0, 1.0]), ("lidar", [-3.0, 3.0, 3.0])):
         found = place.placed(predicted_objects(BUS.predicted_objects(START_US, frame_id, car)))
-        np.testing.assert_allclose(found.boxes[0].center_ego_m, expected, atol=1e-12)
+        np.testing.assert_allclose(found.proposals[0].center_ego_m, expected, atol=1e-12)
 
 
 def test_objects_wait_for_the_odometry_of_their_moment():
@@ -58,7 +68,7 @@ def test_objects_wait_for_the_odometry_of_their_moment():
     found = place.moved(sample(START_US + 100_000, 0.8, frame_id="map"))
     assert found is not None
     assert found.stamp_us == START_US + 50_000
-    np.testing.assert_allclose(found.boxes[0].center_ego_m[0], 20.0 - 0.4)
+    np.testing.assert_allclose(found.proposals[0].center_ego_m[0], 20.0 - 0.4)
 
 
 def test_objects_that_can_never_be_placed_are_refused():
@@ -71,23 +81,25 @@ def test_objects_that_can_never_be_placed_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("labels", "category"),
+    ("labels", "categories"),
     [
-        (((1, 0.2), (7, 0.7)), "pedestrian"),
-        (((3, 1.0),), "bus"),
-        (((6, 1.0),), "bicycle"),
-        (((8, 1.0),), "pedestrian"),  # an animal
-        ((), "barrier"),
-        (((0, 1.0),), "barrier"),
-        (((9, 1.0),), "barrier"),
-        (((10, 1.0),), None),
-        (((11, 1.0),), None),
+        (((1, 0.2), (7, 0.7)), ["pedestrian"]),
+        (((3, 1.0),), ["bus"]),
+        (((6, 1.0),), ["bicycle"]),
+        (((8, 1.0),), ["pedestrian"]),  # an animal
+        ((), [None]),
+        (((0, 1.0),), [None]),  # unknown
+        (((9, 1.0),), [None]),  # a hazard
+        (((10, 1.0),), []),
+        (((11, 1.0),), []),
     ],
 )
-def test_what_is_in_the_way_has_a_class_and_what_one_drives_over_is_no_object(labels, category):
+def test_what_is_in_the_way_has_a_class_or_none_and_what_one_drives_over_is_no_object(
+    labels, categories
+):
     told = BUS.predicted(BUS.pose((9.0, 0.0, 0.5)), labels=labels)
     found = predicted_objects(BUS.predicted_objects(START_US, "map", told))
-    assert [box.category for box in found.boxes] == ([] if category is None else [category])
+    assert [box.category for box in found.boxes] == categories
     assert found.complaints == ()
 
 
@@ -126,12 +138,12 @@ def test_a_velocity_that_is_not_known_does_not_take_the_obstacle_away(x, complai
 def test_a_class_or_score_without_sense_is_told_and_the_object_stays_an_obstacle():
     odd = BUS.predicted(BUS.pose((9.0, 0.0, 1.0)), labels=[(77, 1.0)], existence=50.0)
     found = predicted_objects(BUS.predicted_objects(START_US, "map", odd))
-    assert [(box.category, box.score) for box in found.boxes] == [("barrier", None)]
+    assert [(box.category, box.score) for box in found.boxes] == [(None, None)]
     assert len(found.complaints) == 2
 
 
 def test_detections_bear_the_names_that_detectors_give():
-    names = ("car", "Traffic-Cone", "person", "vehicle.bus.rigid", "17", "gnome")
+    names = ("car", "Traffic-Cone", "person", "vehicle.bus.rigid", "17", "gnome", "Unknown")
     message = BUS.detections(START_US, "base_link", *((name, 0.5) for name in names))
     found = detections(message, {"17": "truck"})
     assert [box.category for box in found.boxes] == [
@@ -140,7 +152,8 @@ def test_detections_bear_the_names_that_detectors_give():
         "pedestrian",
         "bus",
         "truck",
-        "barrier",
+        None,
+        None,
     ]
     (complaint,) = found.complaints
     assert "'gnome' is no class known here" in complaint

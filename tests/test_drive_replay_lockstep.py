@@ -1,7 +1,7 @@
 """Laws of lockstep beside its decisions: who is waited for, what is recorded, when it gives up."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -31,6 +31,7 @@ from drivevlm.world.sets import FailureKind
 
 CONFIG, NAMES = ReplayConfig(), Names()
 QUICK = LockstepConfig(node_s=0.05, answer_s=0.05)
+WITH_OBJECTS = {"objects.type": "predicted_objects"}
 VERDICT = GateVerdict((Check(CheckName.AGE, False, 2.0, 1.0),))
 PLANNED = Decision(plan=straight(), reply="PLAN: ...", request_digest="d" * 64)
 
@@ -38,8 +39,8 @@ PLANNED = Decision(plan=straight(), reply="PLAN: ...", request_digest="d" * 64)
 class Rig:
     """A replay of the first clips of a bundled scene, and a node that may answer."""
 
-    def __init__(self, *answers, clips: int = 4, **values) -> None:
-        self.bus = LoopBus()
+    def __init__(self, *answers, clips: int = 4, bus: LoopBus | None = None, **values) -> None:
+        self.bus = bus or LoopBus()
         self.listener = Listener(self.bus, NAMES)
         self.feed = Feed(self.bus, NAMES, lines_of(bundled().cameras, CONFIG))
         (self.scene,) = cut(bundled(), scene_2001=clips)
@@ -249,3 +250,51 @@ def test_a_listener_reads_plain_strings_too_and_tells_of_what_is_no_reasoning():
     listener.close()
     send(bus.make("std_msgs/msg/String", data=Reasoning(6, "c", PLANNED, None).text))
     assert listener.answer(6, timeout_s=0.0) is None
+
+
+@dataclass
+class LaggingBus(LoopBus):
+    """One topic comes so many beats late, or never."""
+
+    lags: str = ""
+    beats: int | None = None
+
+    def send(self, topic, message, *, latched=False):
+        if topic == self.lags:
+            self.held.append([self.beats, message])
+        else:
+            super().send(topic, message, latched=latched)
+
+    def sleep(self, seconds: float) -> None:
+        for entry in [entry for entry in self.held if entry[0] is not None]:
+            entry[0] -= 1
+            if entry[0] < 0:
+                self.held.remove(entry)
+                super().send(self.lags, entry[1])
+        super().sleep(seconds)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.held: list[list] = []
+
+
+@pytest.mark.parametrize("topic", ["objects", "CAM_BACK/image/compressed", "navigation_command"])
+def test_an_anchors_picture_waits_for_all_that_belongs_to_it_however_late_it_comes(topic):
+    rig = Rig(bus=LaggingBus(lags=f"/drivevlm/input/{topic}", beats=7), **WITH_OBJECTS)
+    assert rig.node.activate()
+    assert all(one.failure is None for one in rig.run(config=LockstepConfig()))
+    for clip, token in zip(rig.puppet.clips, rig.scene.tokens, strict=True):
+        recorded = bundled().clip(token)
+        assert len(clip.proposals.boxes) == len(recorded.proposals.boxes) > 0
+        assert [s.frames[-1].stamp_us for s in clip.cameras] == [
+            s.frames[-1].stamp_us for s in recorded.cameras
+        ]
+        assert clip.command == recorded.command
+
+
+def test_what_is_lost_on_the_wire_is_waited_for_a_while_and_then_missed():
+    rig = Rig(bus=LaggingBus(lags="/drivevlm/input/objects", beats=None), **WITH_OBJECTS)
+    assert rig.node.activate()
+    assert all(one.failure is None for one in rig.run(config=LockstepConfig()))
+    assert len(rig.bus.held) == len(rig.scene.tokens)
+    assert all(clip.proposals is None for clip in rig.puppet.clips)

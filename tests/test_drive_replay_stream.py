@@ -194,17 +194,21 @@ def test_what_no_topic_tells_is_said_and_a_clip_that_loses_nothing_is_itself(sce
     (slow,) = losses([clip], ObjectsType.DETECTION)
     assert "speeds are left out" in slow
     assert as_told(clip, ObjectsType.NONE).proposals is None
-    cone = replace(clip.proposals.boxes[0], category="traffic_cone")
+    first, second = clip.proposals.boxes[:2]
+    cone = replace(first, category="traffic_cone")
+    digger = replace(second, category="construction_vehicle")
     rich = replace(
         clip,
         summary=Summary("A road.", 0.0, Provenance.FILE),
         status=replace(clip.status, provenance=Provenance.CAN_BUS),
-        proposals=replace(clip.proposals, boxes=(cone,)),
+        proposals=replace(clip.proposals, boxes=(cone, digger)),
     )
     found = list(losses([rich], ObjectsType.PREDICTED))
-    assert ["summaries" in found[0], "status" in found[1], "traffic_cone" in found[2]] == [True] * 3
+    assert ["summaries" in found[0], "status" in found[1]] == [True] * 2
+    assert "proposals of construction_vehicle, traffic_cone are told as others" in found[2]
     assert len(found) == 3
-    assert as_told(rich, ObjectsType.PREDICTED).proposals.boxes[0].category == "barrier"
+    (box,) = as_told(rich, ObjectsType.PREDICTED).proposals.boxes  # the cone is no proposal
+    assert (box.id, box.category) == ("p1", "truck")
 
 
 def test_events_are_sent_at_their_times_at_the_rate_asked_for(stream):

@@ -127,7 +127,11 @@ def test_objects_become_proposals_where_their_motion_and_the_egos_have_taken_the
     assert shown.id == "p1"
     # 0.2 s at 8 m/s nearer, 0.2 s at 3 m/s away and 1 m/s to the left.
     np.testing.assert_allclose(shown.center_ego_m[:2], [20 - 1.6 + 0.6, 0.2], atol=1e-9)
-    assert moved(Objects(T0_US, (box,)), seen().track, T0_US) == (box,)
+    thing = Objects(T0_US - 200_000, (), (box,))
+    (there,) = moved(thing, seen().track, T0_US).obstacles
+    np.testing.assert_allclose(there.center_ego_m, shown.center_ego_m)
+    now = Objects(T0_US, (box,))
+    assert moved(now, seen().track, T0_US) is now
     late = moment(seen(objects=(replace(told, stamp_us=T0_US - 500_001),)))
     assert isinstance(late, Moment)
     assert late.clip.proposals is None

@@ -16,7 +16,7 @@ from drivevlm.build.table import Chosen
 from drivevlm.drive.topics import DIAGNOSTICS
 from drivevlm.drive.wire.config import DdsConfig
 from drivevlm.drive.wire.dds import DdsBus
-from drivevlm.verbs.node import DEMO_RIG
+from drivevlm.verbs.node_start import DEMO_RIG
 
 DOMAIN = 1 + os.getpid() % 100
 WIRE = ("loopback=true", f"domain={DOMAIN}")

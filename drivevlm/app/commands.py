@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +9,8 @@ from rich.console import Console
 from drivevlm import verbs
 from drivevlm.app.model_commands import MODEL_VERBS
 from drivevlm.app.node_command import NODE_VERBS
-from drivevlm.app.settings import SIM_MAKE, changed, composed, recorded
+from drivevlm.app.replay_command import REPLAY_VERBS
+from drivevlm.app.settings import SIM_MAKE, changed, composed, recorded, with_defaults
 from drivevlm.app.train_command import TRAIN_VERBS
 from drivevlm.app.verb import Verb
 from drivevlm.build.make_settings import MakeRunSettings
@@ -27,13 +27,13 @@ def _score(words: list[str]) -> int:
     if not words or "=" in words[0]:
         raise SettingError("expected a plan file: drivevlm score plans.json data=...")
     path, overrides = Path(words[0]), words[1:]
-    values, groups = composed(_with(SCORE_DEFAULTS, overrides))
+    values, groups = composed(with_defaults(SCORE_DEFAULTS, overrides))
     print(verbs.score(path, values, groups, Console()))
     return 0
 
 
 def _stats(words: list[str]) -> int:
-    values, groups = composed(_with(STATS_DEFAULTS, words))
+    values, groups = composed(with_defaults(STATS_DEFAULTS, words))
     print(verbs.stats(values, groups, Console()))
     return 0
 
@@ -107,17 +107,17 @@ def _sim_make(words: list[str]) -> int:
 
 def _sim_show(words: list[str]) -> int:
     scene, words = _taken("scene", words)
-    values, groups = composed(_with(SYNTH_DEFAULTS, words))
+    values, groups = composed(with_defaults(SYNTH_DEFAULTS, words))
     print(verbs.show_scene(values, groups, Console(), scene=scene or "0"))
     return 0
 
 
 def _sim_stats(words: list[str]) -> int:
-    return _stats(_with(SYNTH_DEFAULTS, words))
+    return _stats(with_defaults(SYNTH_DEFAULTS, words))
 
 
 def _sim_twins(words: list[str]) -> int:
-    return _twins(_with(TWINS_DEFAULTS, words))
+    return _twins(with_defaults(TWINS_DEFAULTS, words))
 
 
 def _sim_check(words: list[str]) -> int:
@@ -166,12 +166,6 @@ def _taken(key: str, words: list[str]) -> tuple[str | None, list[str]]:
     found = [word.partition("=")[2] for word in words if word.startswith(f"{key}=")]
     rest = [word for word in words if not word.startswith(f"{key}=")]
     return (found[-1] if found else None), rest
-
-
-def _with(defaults: Sequence[str], words: list[str]) -> list[str]:
-    """The words, and before them those defaults whose key is not among them."""
-    given = {word.partition("=")[0] for word in words}
-    return [*(word for word in defaults if word.partition("=")[0] not in given), *words]
 
 
 SCORE_DEFAULTS = (
@@ -297,6 +291,7 @@ VERBS = {
     **TRAIN_VERBS,
     **MODEL_VERBS,
     **NODE_VERBS,
+    **REPLAY_VERBS,
     "sim make": Verb(
         "make a world: towns, traffic, six cameras, twin pairs, in the nuScenes format",
         (

@@ -78,6 +78,12 @@ def composed(overrides: Words, root: Root = EVAL) -> tuple[dict[str, Any], dict[
     return {str(key): value for key, value in values.items()}, {g: chosen[g] for g in root.groups}
 
 
+def with_defaults(defaults: Words, words: list[str]) -> list[str]:
+    """The words, and before them those defaults whose key is not among them."""
+    given = {word.partition("=")[0] for word in words}
+    return [*(word for word in defaults if word.partition("=")[0] not in given), *words]
+
+
 def recorded(run: Path, overrides: Words) -> tuple[dict[str, Any], dict[str, str]]:
     """The settings that a run was made with, with some of them changed.
 

@@ -78,15 +78,22 @@ class Ring(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """Objects that a detector told of.
+    """Objects that a detector told of, in the ego frame of ``stamp_us``.
 
     Attributes:
         stamp_us: When they were seen.
-        boxes: In the ego frame of ``stamp_us``.
+        proposals: Those with a class, for the planner.
+        others: In the way too, and of no class: a proposal would name them wrongly.
     """
 
     stamp_us: int
-    boxes: tuple[Box3, ...]
+    proposals: tuple[Box3, ...]
+    others: tuple[Box3, ...] = ()
+
+    @property
+    def obstacles(self) -> tuple[Box3, ...]:
+        """All, for the gate."""
+        return (*self.proposals, *self.others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
+from drivevlm.world import body
 from drivevlm.world.clip import RIG_SPREAD_US
 
 
@@ -98,10 +99,10 @@ class VehicleConfig:
         wheelbase_m: Between the axles.
     """
 
-    length_m: float = 4.084
-    width_m: float = 1.85
-    ahead_m: float = 1.486
-    wheelbase_m: float = 2.588
+    length_m: float = body.LENGTH_M
+    width_m: float = body.WIDTH_M
+    ahead_m: float = body.CENTER_M
+    wheelbase_m: float = body.WHEELBASE_M
 
     def __post_init__(self) -> None:
         _positive(self, "length_m", "width_m", "wheelbase_m")

@@ -14,6 +14,10 @@ import psutil
 KEPT = 200
 """Latencies by stage, the newest ones."""
 RATE_SPAN_US = 2_000_000
+MEMORY = "memory_mb"
+"""A value that only a runtime tells: a node that does not run has none."""
+PLANNER, MODEL, REVISION, PROMPT = "planner", "model", "model revision", "prompt digest"
+"""Values that say who decides; the last three where a model is asked."""
 
 
 class Level(Enum):
@@ -51,6 +55,7 @@ class Health:
         optional: Sources whose silence is a warning, as is that of any other that spoke once.
         silent_s: A source that said nothing for longer is silent.
         max_plan_age_s: A newest plan that is older is an error.
+        about: Values that stay: who decides.
     """
 
     def __init__(
@@ -61,8 +66,10 @@ class Health:
         optional: Sequence[str] = (),
         silent_s: float,
         max_plan_age_s: float,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         self._name = name
+        self._about = dict(about or {})
         self._needed = tuple(needed)
         self._optional = tuple(optional)
         self._silent_s = silent_s
@@ -133,7 +140,7 @@ class Health:
     def report(self, now_us: int) -> Diagnostic:
         """How things are now."""
         with self._lock:
-            if self._began_us is None:
+            if self._began_us is None and now_us > 0:  # 0: no time came over /clock yet
                 self._began_us = now_us
             errors, warnings = self._errors(now_us), self._warnings(now_us)
             level = Level.ERROR if errors else Level.WARN if warnings else Level.OK
@@ -173,7 +180,7 @@ class Health:
         return (now_us - (now_us if since_us is None else since_us)) / 1e6
 
     def _values(self, now_us: int) -> dict[str, str]:
-        values = {name: str(count) for name, count in sorted(self._counts.items())}
+        values = self._about | {name: str(n) for name, n in sorted(self._counts.items())}
         for source in sorted({*self._needed, *self._optional, *self._arrivals_us}):
             arrivals = self._arrivals_us.get(source, ())
             recent = sum(now_us - us <= RATE_SPAN_US for us in arrivals)
@@ -183,5 +190,5 @@ class Health:
                 values[f"{stage} p{percent}_ms"] = f"{np.percentile(ms, percent):.1f}"
         if self._plan_us is not None:
             values["plan age_s"] = f"{(now_us - self._plan_us) / 1e6:.3f}"
-        values["memory_mb"] = f"{self._process.memory_info().rss / 1e6:.0f}"
+        values[MEMORY] = f"{self._process.memory_info().rss / 1e6:.0f}"
         return values

@@ -171,7 +171,7 @@ class Inputs:
         camera: str | None = None,
     ) -> None:
         """``handle`` returns what is wrong with a part of a message, or raises."""
-        name = self._names.of(topic, camera)
+        name, short = self._names.of(topic, camera), topic.short(camera or "")
         if not self._bus.knows(topic.type_name):
             raise InputError(
                 f"{name} needs {topic.type_name}, which is not there: source its package"
@@ -188,7 +188,9 @@ class Inputs:
                 complaints = [one_line(error)]
             if complaints:
                 self._complain(name, complaints)
+            self._notices.taken(short)
 
+        self._notices.hears(short)
         self._ends.append(self._bus.subscribe(name, topic.type_name, topic.qos, hear))
 
     def _complain(self, name: str, complaints: Sequence[str]) -> None:

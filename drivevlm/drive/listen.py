@@ -13,7 +13,7 @@ from drivevlm.drive.inputs import heard_topics
 from drivevlm.drive.messages.fields import BadMessageError
 from drivevlm.drive.messages.stamps import us_of
 from drivevlm.drive.node_config import NodeConfig
-from drivevlm.drive.topics import KINEMATIC_STATE, Names, Topic
+from drivevlm.drive.topics import CAMERA_INFO, KINEMATIC_STATE, Names, Topic
 
 LEAST_HZ = {KINEMATIC_STATE.name: 5.0}
 """Odometry interpolates no gap of more than 0.2 s."""
@@ -113,10 +113,8 @@ class Listener:
 
     def _arrival(self, name: str, topic: Topic, camera: str, anchor_us: Sequence[int]) -> Arrival:
         heard, sync = self._heard[name], self._config.drive.sync
-        said_once = topic.qos.latched
-        needed = not said_once and camera not in sync.optional
-        needed = needed and (bool(camera) or topic.name == KINEMATIC_STATE.name)
-        rate_hz = None if said_once else _rate_hz(heard.came_us)
+        needed = is_needed(topic, camera, self._config)
+        rate_hz = None if topic.qos.latched else _rate_hz(heard.came_us)
         ages = [came - stamp for came, stamp in zip(heard.came_us, heard.stamps_us, strict=False)]
         skews = [_nearest(stamp, anchor_us) for stamp in heard.stamps_us] if anchor_us else []
         skew_ms = median(skews) / 1e3 if skews and camera else None
@@ -140,6 +138,17 @@ class Listener:
             skew_ms=skew_ms,
             problem=problem,
         )
+
+
+def is_needed(topic: Topic, camera: str, config: NodeConfig) -> bool:
+    """Whether no decision is made without this input; ``camera`` is "" for one of no camera."""
+    if topic.qos.latched or camera in config.drive.sync.optional:
+        return False
+    if topic.name == CAMERA_INFO.name:
+        told = config.calibration_of(camera)
+        placed = told.translation_m or told.frame_id
+        return config.camera.calibrated and not (told.size_px and told.intrinsics and placed)
+    return bool(camera) or topic.name == KINEMATIC_STATE.name
 
 
 def _rate_hz(came_us: Sequence[int]) -> float | None:

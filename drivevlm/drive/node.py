@@ -18,6 +18,7 @@ from drivevlm.drive.node_config import NodeConfig
 from drivevlm.drive.notices import Notices
 from drivevlm.drive.outputs import Diagnoses, Outputs, Senders
 from drivevlm.drive.parameters import ParameterError, changed, node_config
+from drivevlm.drive.publish import Ended
 from drivevlm.drive.runtime import Runtime
 from drivevlm.drive.topics import Names, TopicError
 from drivevlm.drive.worker import one_line
@@ -67,6 +68,7 @@ class Node:
         rgb_of_image: Pixels of a ``sensor_msgs/Image``.
         lockstep: Decide in the callback's thread: for tests, and for bags where every picture
             shall be decided on.
+        ended: Is told what became of each picture of the anchor. It must not raise.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Node:
         names: Names | None = None,
         rgb_of_image: RgbFromImage = rgb_of_image,
         lockstep: bool = False,
+        ended: Callable[[Ended], None] = lambda ended: None,
     ) -> None:
         self._bus = bus
         self._make_planner = make_planner
         self._names = names or Names()
         self._rgb_of_image = rgb_of_image
         self._lockstep = lockstep
+        self._ended = ended
         self._lock = threading.RLock()  # one transition at a time
         self._state = State.UNCONFIGURED
         self._made: _Made | None = None
@@ -106,6 +110,11 @@ class Node:
         """Its settings, once it is configured."""
         made = self._made
         return None if made is None else made.config
+
+    @property
+    def notices(self) -> Notices:
+        """What it has to tell beside its runtime's health."""
+        return self._notices
 
     @property
     def failure(self) -> str | None:
@@ -140,6 +149,7 @@ class Node:
                 clock_us=self._bus.now_us,
                 lockstep=self._lockstep,
                 scenes=self._scenes,
+                ended=self._ended,
             )
             made.outputs.mute(False)
             runtime.start()

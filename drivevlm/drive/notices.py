@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from drivevlm.drive.health import Diagnostic, Level
 
+TAKEN = "messages on "
+"""Values of the diagnostics begin so that count what was taken up of each topic heard."""
 TOLD_US = 5_000_000
 """So long after the last bad message of a topic it is told."""
 
@@ -38,7 +40,18 @@ class Notices:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bad: dict[str, _Bad] = {}
+        self._taken: dict[str, int] = {}
         self._lasting: dict[str, Notice] = {}
+
+    def hears(self, topic: str) -> None:
+        """A topic, by its short name, is listened to from now on."""
+        with self._lock:
+            self._taken.setdefault(topic, 0)
+
+    def taken(self, topic: str) -> None:
+        """A message of a topic was taken up: used, or found bad."""
+        with self._lock:
+            self._taken[topic] += 1
 
     def bad(self, topic: str, why: str, now_us: int) -> None:
         """A message of a topic could not be used, or not wholly."""
@@ -66,12 +79,24 @@ class Notices:
         with self._lock:
             return {topic: told.count for topic, told in self._bad.items()}
 
+    def last(self) -> Mapping[str, str]:
+        """What was wrong with the last bad message of each topic."""
+        with self._lock:
+            return {topic: told.last for topic, told in self._bad.items()}
+
+    def lasting(self) -> Sequence[str]:
+        """What nothing has taken back so far."""
+        with self._lock:
+            return [notice.text for notice in self._lasting.values()]
+
     def added_to(self, diagnostic: Diagnostic, now_us: int) -> Diagnostic:
         """The diagnostic with all that is to be told: worst first, the level the worst of all."""
         notices = self._notices(now_us)
         if diagnostic.message != "ok":
             notices.append(Notice(diagnostic.level, diagnostic.message))
         values = {f"bad messages on {name}": str(n) for name, n in sorted(self.counts().items())}
+        with self._lock:
+            values |= {f"{TAKEN}{name}": str(n) for name, n in sorted(self._taken.items())}
         worst_first = sorted(notices, key=lambda notice: -notice.level.value)
         return replace(
             diagnostic,

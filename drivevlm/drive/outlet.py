@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivevlm.drive.buffers import Seen
 from drivevlm.drive.config import DriveConfig, Fallback
@@ -12,7 +12,7 @@ from drivevlm.drive.fallback import fallback_trajectory
 from drivevlm.drive.gate import CheckName, GateVerdict, judge
 from drivevlm.drive.health import Health
 from drivevlm.drive.plan_message import Trajectory, trajectory_of
-from drivevlm.drive.publish import Publish, Reasoning
+from drivevlm.drive.publish import Publish, Reasoning, TooOldError
 from drivevlm.drive.sync import Moment, moved, newest_objects
 from drivevlm.world.boxes import Box3
 from drivevlm.world.decision import Decision
@@ -58,7 +58,7 @@ class Outlet:
         self._last: Trajectory | None = None
         self._since_us: int | None = None
 
-    def decided(self, result: Decided) -> None:
+    def decided(self, result: Decided) -> Reasoning:
         """Judge a decision that is there in time, and publish it where it passes."""
         decision, clip, ego = result.decision, result.moment.clip, result.moment.ego
         now_us = self._clock_us()
@@ -72,15 +72,21 @@ class Outlet:
         if trajectory is not None and verdict is not None and verdict.passed:
             try:
                 self._passed(trajectory)  # first: the vehicle waits for nothing else
+                return reasoning
+            except TooOldError:
+                verdict = self._judge(trajectory, self._clock_us(), ego.speed_mps)
+                reasoning = replace(reasoning, verdict=verdict)
             finally:
                 self._publish.reasoning(reasoning)
-            return
+            self._held_back(verdict)
+            return reasoning
         self._publish.reasoning(reasoning)  # first: the fallback is drawn over what it replaces
         if verdict is not None:
             self._held_back(verdict)
         elif decision.failure is not None:
             kind = decision.failure.kind.value
             self.unplanned(f"failed_{kind}", f"{kind}: {decision.failure.detail}")
+        return reasoning
 
     def unplanned(self, counted: str, why: str) -> None:
         """No plan this time: count it, say why, and fall back where that was declared."""
@@ -130,7 +136,11 @@ class Outlet:
         if failed:
             self._health.count("fallback_held_back")
             return
-        self._publish.trajectory(trajectory)
+        try:
+            self._publish.trajectory(trajectory)
+        except TooOldError:
+            self._health.count("fallback_held_back")
+            return
         self._health.fell_back(kind.value)
 
     def _judge(self, trajectory: Trajectory, now_us: int, then_mps: float) -> GateVerdict:
@@ -157,4 +167,5 @@ class Outlet:
         newest = newest_objects(seen.objects, at_us=newest_us, age_ms=age_ms)
         if newest is None:
             return None if self._config.gate.needs_objects else ()
-        return moved(newest, seen.track, stamp_us)
+        then = moved(newest, seen.track, stamp_us)
+        return None if then is None else then.obstacles

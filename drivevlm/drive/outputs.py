@@ -23,7 +23,7 @@ from drivevlm.drive.node_config import NodeConfig, OutputConfig
 from drivevlm.drive.notices import Notices
 from drivevlm.drive.parameters import values_of
 from drivevlm.drive.plan_message import Source, Trajectory
-from drivevlm.drive.publish import Reasoning
+from drivevlm.drive.publish import Reasoning, TooOldError
 from drivevlm.drive.topics import (
     CANDIDATES,
     DIAGNOSTICS,
@@ -139,7 +139,12 @@ class Outputs:
         self._muted = muted
 
     def trajectory(self, trajectory: Trajectory) -> None:
-        """A plan, or a fallback. Raises OutputError where no output took it."""
+        """A plan, or a fallback.
+
+        Raises:
+            TooOldError: While its messages were made it grew too old to be sent.
+            OutputError: No output took it.
+        """
         stamp_ns = self._nanoseconds.ns_of(trajectory.stamp_us)
         bus, node = self._bus, self._config.drive.name
         makers: dict[str, Callable[[], Message]] = {
@@ -150,11 +155,15 @@ class Outputs:
             "path": lambda: path_message(bus, trajectory, stamp_ns),
         }
         wanted = [name for name in OF_A_PLAN if name in self._on]
-        sent = [name for name in wanted if self._sent(name, makers[name])]
+        until_us = trajectory.stamp_us + self._config.drive.gate.max_plan_age_s * 1e6
+        sent = [name for name in wanted if self._sent(name, makers[name], until_us)]
+        if wanted and not sent and not self._muted:
+            late_s = (bus.now_us() - until_us) / 1e6
+            if late_s > 0:
+                raise TooOldError(f"it is {late_s:.3f} s too old")
+            raise OutputError(f"none of {', '.join(wanted)} could be published")
         if trajectory.source is not Source.PLANNER:
             self._sent("markers", lambda: fallback_markers(bus, trajectory, stamp_ns))
-        if wanted and not sent and not self._muted:
-            raise OutputError(f"none of {', '.join(wanted)} could be published")
 
     def reasoning(self, reasoning: Reasoning) -> None:
         """A decision with all that led to it."""
@@ -180,12 +189,16 @@ class Outputs:
             return stamped_string_message(self._bus, text, stamp_ns)
         return string_message(self._bus, text)
 
-    def _sent(self, name: str, make: Callable[[], Message]) -> bool:
+    def _sent(self, name: str, make: Callable[[], Message], until_us: float = float("inf")) -> bool:
+        """Nothing is sent after ``until_us`` on the node's clock: to make it takes its time."""
         if name not in self._on or self._muted:
             return False
         topic, send = self._on[name]
         try:
-            send(make())
+            message = make()
+            if self._bus.now_us() > until_us:
+                return False
+            send(message)
         # A message class may refuse a field, and a wire a message, in ways that nobody foresaw:
         # a drawing that cannot be sent must not cost the vehicle its trajectory.
         except Exception as error:  # noqa: BLE001

@@ -42,7 +42,12 @@ class Placer:
         if ego_from_frame is None:
             self._waiting = told
             return None
-        return Objects(told.stamp_us, tuple(box.in_ego(ego_from_frame) for box in told.boxes))
+        boxes = [(box.category, box.in_ego(ego_from_frame)) for box in told.boxes]
+        return Objects(
+            told.stamp_us,
+            proposals=tuple(box for category, box in boxes if category is not None),
+            others=tuple(box for category, box in boxes if category is None),
+        )
 
     def _ego_from_frame(self, told: ToldObjects) -> Pose3 | None:
         fixed = self._tree.between(target=self._base_frame, source=told.frame_id)

@@ -32,14 +32,6 @@ class Reasoning:
     @property
     def text(self) -> str:
         """As one line of JSON."""
-        gate: dict[str, Any] | None = None
-        if self.verdict is not None:
-            checks = [
-                {"name": c.name.value, "passed": c.passed, "value": _finite(c.value)}
-                | {"limit": c.limit}
-                for c in self.verdict.checks
-            ]
-            gate = {"passed": self.verdict.passed, "checks": checks}
         decision = decision_to_json(self.decision)
         return json.dumps(
             {
@@ -47,23 +39,58 @@ class Reasoning:
                 "clip": self.clip,
                 "request_digest": decision.pop("request_digest"),
                 "reply": decision.pop("reply"),
-                "gate": gate,
+                "gate": verdict_to_json(self.verdict),
                 "decision": decision,
             }
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ended:
+    """What became of one picture of the anchor.
+
+    Attributes:
+        t0_us: Its stamp.
+        reasoning: The decision that was made at it; None where none was.
+        lost: Why none was, as the diagnostics count it (``refused_camera``); "" where one was.
+        why: The same in words.
+    """
+
+    t0_us: int
+    reasoning: Reasoning | None = None
+    lost: str = ""
+    why: str = ""
+
+
+class TooOldError(Exception):
+    """A plan that was young enough for the gate grew too old on its way out: it was not sent."""
 
 
 class Publish(Protocol):
     """Where the outputs go. Called from the worker's thread and from the watchdog's."""
 
     def trajectory(self, trajectory: Trajectory) -> None:
-        """A plan that passed the gate, or a fallback, which says so in its ``source``."""
+        """A plan that passed the gate, or a fallback, which says so in its ``source``.
+
+        Raises TooOldError where it is older than ``max_plan_age_s`` by now.
+        """
 
     def reasoning(self, reasoning: Reasoning) -> None:
         """Every decision in time, also one without a plan and one that the gate held back."""
 
     def diagnostics(self, diagnostic: Diagnostic) -> None:
         """How the runtime is."""
+
+
+def verdict_to_json(verdict: GateVerdict | None) -> dict[str, Any] | None:
+    """A verdict of the gate as plain JSON values."""
+    if verdict is None:
+        return None
+    checks = [
+        {"name": c.name.value, "passed": c.passed, "value": _finite(c.value), "limit": c.limit}
+        for c in verdict.checks
+    ]
+    return {"passed": verdict.passed, "checks": checks}
 
 
 def _finite(value: float | None) -> float | None:

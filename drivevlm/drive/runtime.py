@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from drivevlm.drive.buffers import Buffers, Encoded, Objects, Seen
 from drivevlm.drive.config import DriveConfig
-from drivevlm.drive.health import Health
+from drivevlm.drive.health import MODEL, PLANNER, PROMPT, REVISION, Health
 from drivevlm.drive.odometry import OdometrySample
 from drivevlm.drive.outlet import Decided, Outlet
-from drivevlm.drive.publish import Publish
+from drivevlm.drive.publish import Ended, Publish
 from drivevlm.drive.sync import Refusal, moment_of
 from drivevlm.drive.worker import Desk, Lost, Worker, one_line
 from drivevlm.planner import Planner, VLMPlanner, plan_next
@@ -60,6 +60,7 @@ class Runtime:
             shall be decided on.
         scenes: Numbers of the scenes. Who runs one planner several times hands the same on, so
             that no scene bears the name of an earlier one.
+        ended: Is told what became of each picture of the anchor. It must not raise.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Runtime:
         clock_us: Callable[[], int],
         lockstep: bool = False,
         scenes: Iterator[int] | None = None,
+        ended: Callable[[Ended], None] = lambda ended: None,
     ) -> None:
         sync = config.sync
         self._planner = planner
@@ -85,11 +87,13 @@ class Runtime:
             optional=sync.optional,
             silent_s=config.silent_s,
             max_plan_age_s=config.gate.max_plan_age_s,
+            about=about(planner),
         )
         self._buffers = Buffers(config, self.health.count)
         desk: type[Desk[DecisionTask, Decided | Refusal]] = Desk if lockstep else Worker
         self._desk = desk(self._decide, self._deliver, self._lost, clock_us)
         self._outlet = Outlet(publish, config, self.health, seen=self._seen, clock_us=clock_us)
+        self._ended = ended
         self._scenes = itertools.count() if scenes is None else scenes
         self._scene = self._next_scene()
         self._pending_us: tuple[int, int] | None = None  # the anchor's stamp, and its arrival
@@ -177,7 +181,10 @@ class Runtime:
         if cleared is None:
             return
         self._scene = self._next_scene()
-        self._pending_us = None
+        pending, self._pending_us = self._pending_us, None
+        if pending is not None:
+            self._ended(Ended(pending[0], lost="dropped_cleared", why=cleared))
+            self.health.count("dropped_cleared")
         self._outlet.cleared(now_us)
         self.health.count("cleared")
         self.health.restarted(now_us)
@@ -228,21 +235,27 @@ class Runtime:
         with self._lock:
             void = task.scene != self._scene
         if void:
+            detail = "history was cleared while it was decided on"
+            self._ended(Ended(task.t0_us, lost="dropped_cleared", why=detail))
             self.health.count("dropped_cleared")
             return
         missing = result.missing if isinstance(result, Refusal) else result.moment.missing
         for camera, why in missing.items():
             self.health.count(f"missing_{camera}_{why.value}")
         if isinstance(result, Refusal):
-            self._outlet.unplanned(f"refused_{result.reason.value}", result.detail)
+            lost = f"refused_{result.reason.value}"
+            self._outlet.unplanned(lost, result.detail)
+            self._ended(Ended(task.t0_us, lost=lost, why=result.detail))
         else:
-            self._outlet.decided(result)
+            self._ended(Ended(task.t0_us, self._outlet.decided(result)))
 
     def _lost(self, task: DecisionTask, why: Lost, detail: str) -> None:
+        lost = f"dropped_{why.value}"
+        self._ended(Ended(task.t0_us, lost=lost, why=detail))
         if why in (Lost.LATE, Lost.CRASHED):
-            self._outlet.unplanned(f"dropped_{why.value}", f"{why.value}: {detail}")
+            self._outlet.unplanned(lost, f"{why.value}: {detail}")
         else:
-            self.health.count(f"dropped_{why.value}")
+            self.health.count(lost)
 
     def _seen(self) -> Seen:
         with self._lock:
@@ -255,3 +268,11 @@ def within(planner: Planner, left_s: float) -> Planner:
         return planner
     own_s = planner.deadline_s
     return replace(planner, deadline_s=left_s if own_s is None else min(own_s, left_s))
+
+
+def about(planner: Planner) -> dict[str, str]:
+    """Who decides, for the diagnostics: whoever records the decisions need not be told."""
+    if not isinstance(planner, VLMPlanner):
+        return {PLANNER: planner.name}
+    model, digest = planner.vlm, planner.dialogue.digest
+    return {PLANNER: planner.name, MODEL: model.name, REVISION: model.revision, PROMPT: digest}

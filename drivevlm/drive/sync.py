@@ -109,19 +109,23 @@ def moment_of(
     return Moment(clip, ego, missing)
 
 
-def moved(objects: Objects, track: Track, t0_us: int) -> tuple[Box3, ...] | None:
+def moved(objects: Objects, track: Track, t0_us: int) -> Objects | None:
     """Objects in the ego frame of ``t0_us``, where their velocity has taken them by then.
 
     None where the ego's pose at one of both times is not known.
     """
     if objects.stamp_us == t0_us:
-        return objects.boxes
+        return objects
     then, now = track.at(objects.stamp_us), track.at(t0_us)
     if then is None or now is None:
         return None
     now_from_then = now.odom_from_ego.planar().inverse() @ then.odom_from_ego.planar()
     age_s = (t0_us - objects.stamp_us) / 1e6
-    return tuple(_moved_box(box, now_from_then, age_s) for box in objects.boxes)
+    proposals, others = (
+        tuple(_moved_box(box, now_from_then, age_s) for box in boxes)
+        for boxes in (objects.proposals, objects.others)
+    )
+    return Objects(t0_us, proposals, others)
 
 
 def newest_objects(objects: Sequence[Objects], *, at_us: int, age_ms: float) -> Objects | None:
@@ -201,11 +205,12 @@ def _no_odometry(track: Track, t0_us: int) -> str:
 
 def _proposals(seen: Seen, t0_us: int, config: SyncConfig) -> Proposals | None:
     objects = newest_objects(seen.objects, at_us=t0_us, age_ms=config.objects_age_ms)
-    boxes = None if objects is None else moved(objects, seen.track, t0_us)
-    if boxes is None:
+    now = None if objects is None else moved(objects, seen.track, t0_us)
+    if now is None:
         return None
-    provenance = Provenance.DETECTOR
-    return Proposals.best(boxes, provenance, top_k=config.top_k, min_score=config.min_score)
+    return Proposals.best(
+        now.proposals, Provenance.DETECTOR, top_k=config.top_k, min_score=config.min_score
+    )
 
 
 def _moved_box(box: Box3, now_from_then: Pose2, age_s: float) -> Box3:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from drivevlm.drive.bus import Qos
 
 TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-CAMERA = "{cam}"
+INPUT, CAMERA = "~/input/", "{cam}"
 OWNED_BY_OTHERS = ("/planning/trajectory",)
 """Autoware's planning validator publishes here: a planner that does too bypasses it."""
 
@@ -32,6 +32,10 @@ class Topic:
     name: str
     type_name: str
     qos: Qos
+
+    def short(self, camera: str = "") -> str:
+        """As in ``CAM_FRONT/image/compressed``, ``kinematic_state`` or ``/clock``: not remapped."""
+        return self.name.replace(INPUT, "").replace(CAMERA, camera)
 
 
 SENSOR = Qos(reliable=False, depth=5)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from drivevlm.baselines.blind_mlp import nearness
+from drivevlm.world.body import FRONT_M
 from drivevlm.world.boxes import Box3
-from drivevlm.world.labels import FRONT_M, boxes_now
+from drivevlm.world.labels import boxes_now
 from drivevlm.world.pose import Floats
 from drivevlm.world.scene_labels import RelationLabel, SceneLabels
 from drivevlm.world.sets import LaneRelation, Signal

@@ -19,13 +19,13 @@ from drivevlm.metrics.rule import (
     l2,
 )
 from drivevlm.metrics.surface import CannotJudgeError, EgoBox
+from drivevlm.world import body
 from drivevlm.world.pose import Floats, rotation_from_wxyz
 from drivevlm.world.truth import Truth
 
 # Ego axes: x ahead, y left, round the rear axle now.
 
-EGO = EgoBox(length_m=4.084, width_m=1.85, ahead_m=1.486)
-"""The Renault Zoe of nuScenes, its centre seen from the rear axle."""
+EGO = EgoBox(body.LENGTH_M, body.WIDTH_M, ahead_m=body.CENTER_M)
 
 ROAD_USERS = ("vehicle.", "human.pedestrian.")
 """How the category names begin of those that may be hit: everything with wheels, cyclists and

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivevlm.record.manifest import digest_of
+from drivevlm.record.published import PUBLISHED, append_published, read_published
 from drivevlm.record.run_folder import (
     RecordError,
     RunFolder,
@@ -54,6 +55,9 @@ def merge_runs(parts: Sequence[Path], out: Path) -> Path:
             for record in read_records(part):
                 if record.key not in run.records:
                     run.append(record)
+        (out / PUBLISHED).unlink(missing_ok=True)
+        for published in (plan for part in shards.values() for plan in read_published(part)):
+            append_published(out, published)
     write_atomically(out / "parts.json", json.dumps({k: str(v) for k, v in shards.items()}) + "\n")
     return out
 

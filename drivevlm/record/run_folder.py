@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from io import BufferedRandom
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -38,6 +40,13 @@ class Record:
     def key(self) -> Key:
         """What a run holds at most once."""
         return self.planner, self.clip
+
+
+def new_folder(now: datetime) -> Path:
+    """A folder that is not there yet, named by the time."""
+    wanted = Path(now.strftime("runs/%Y-%m-%d/%H-%M-%S"))
+    later = (wanted.with_name(f"{wanted.name}-{k}") for k in count(2))
+    return wanted if not wanted.exists() else next(path for path in later if not path.exists())
 
 
 def read_manifest(folder: Path) -> Json:

@@ -9,9 +9,6 @@ import numpy as np
 
 from drivevlm.report.shapes import (
     DRAWN_LAST,
-    EGO_CENTER_M,
-    EGO_LENGTH_M,
-    EGO_WIDTH_M,
     Ink,
     Layer,
     Shape,
@@ -22,6 +19,7 @@ from drivevlm.report.shapes import (
     svg_lines,
 )
 from drivevlm.report.view import ClipView
+from drivevlm.world.body import CENTER_M, LENGTH_M, WIDTH_M
 from drivevlm.world.boxes import Box3
 from drivevlm.world.clip import Clip
 from drivevlm.world.labels import boxes_now
@@ -110,8 +108,8 @@ def _window(view: ClipView) -> tuple[float, float, float, float]:
 
 
 def _ego() -> Shape:
-    rear, front = EGO_CENTER_M - EGO_LENGTH_M / 2, EGO_CENTER_M + EGO_LENGTH_M / 2
-    half = EGO_WIDTH_M / 2
+    rear, front = CENTER_M - LENGTH_M / 2, CENTER_M + LENGTH_M / 2
+    half = WIDTH_M / 2
     body = np.array([[front, half], [front, -half], [rear, -half], [rear, half]])
     return Shape(Layer.EGO, Ink.AREA, svg_lines([_up(body)], closed=True, digits=2), "ego")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from drivevlm.record.run_difference import text_difference
 from drivevlm.report.birds_eye import BirdsEye, birds_eye
 from drivevlm.report.chain import Answer, answers
+from drivevlm.report.clip_drawing import ways
 from drivevlm.report.compare_rows import (
     ALL,
     BETTER,
@@ -25,7 +26,7 @@ from drivevlm.report.compare_rows import (
     signed,
     who_lines,
 )
-from drivevlm.report.page import template, ways, write_whole
+from drivevlm.report.page import template, write_whole
 from drivevlm.report.pictures import Picture, pictures
 from drivevlm.report.results import (
     DASH,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivevlm.report.pictures import rig_places
-from drivevlm.report.shapes import EGO_CENTER_M, EGO_LENGTH_M, EGO_WIDTH_M, outline
+from drivevlm.report.shapes import outline
 from drivevlm.report.view import ClipView
+from drivevlm.world.body import CENTER_M, LENGTH_M, WIDTH_M
 from drivevlm.world.labels import boxes_now
 from drivevlm.world.pose import Floats
 from drivevlm.world.scene_labels import SceneLabels
@@ -120,8 +121,8 @@ def _above(truth: Truth, side_px: int) -> Rgb:
         corners, nose = outline(box)
         cv2.polylines(sheet, [pixels(corners)], True, BOX, 1, cv2.LINE_AA)
         cv2.polylines(sheet, [pixels(nose)], False, BOX, 1, cv2.LINE_AA)
-    rear, front = EGO_CENTER_M - EGO_LENGTH_M / 2, EGO_CENTER_M + EGO_LENGTH_M / 2
-    half = EGO_WIDTH_M / 2
+    rear, front = CENTER_M - LENGTH_M / 2, CENTER_M + LENGTH_M / 2
+    half = WIDTH_M / 2
     body = np.array([[front, half], [front, -half], [rear, -half], [rear, half]])
     cv2.fillPoly(sheet, [pixels(body)], EGO, cv2.LINE_AA)
     path = np.vstack([[0.0, 0.0], truth.future_path()[0]])

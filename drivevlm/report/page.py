@@ -11,10 +11,8 @@ from pathlib import Path
 
 import jinja2
 
-from drivevlm.report.birds_eye import BirdsEye, birds_eye
-from drivevlm.report.chain import Answer, Input, answers, inputs
+from drivevlm.report.clip_drawing import ClipDrawing, drawn
 from drivevlm.report.eyes import eye_tables
-from drivevlm.report.pictures import Picture, pictures
 from drivevlm.report.results import (
     DASH,
     LEAK,
@@ -29,6 +27,7 @@ from drivevlm.report.results import (
     remarks,
 )
 from drivevlm.report.scores import further_rows, score_rows, split_rows, told_rules
+from drivevlm.report.stale_section import StaleSection
 from drivevlm.report.view import ClipView
 
 LIMIT = 60
@@ -55,15 +54,7 @@ class _Clip:
 
     key: _Key
     seconds: str
-    inputs: tuple[Input, ...]
-    pictures: tuple[Picture, ...]
-    columns: int
-    birds_eye: BirdsEye
-    answers: tuple[Answer, ...]
-    ways: tuple[tuple[str, int, str], ...]
-    score_names: tuple[str, ...]
-    scores: tuple[tuple[str, tuple[str, ...]], ...]
-    prompt_text: str
+    drawing: ClipDrawing
 
 
 def write_page(
@@ -75,6 +66,7 @@ def write_page(
     views: Iterable[ClipView],
     limit: int = LIMIT,
     sorted_by: str = "",
+    stale: StaleSection | None = None,
 ) -> Path:
     """Write the page, whole or not at all, and return its path.
 
@@ -88,6 +80,7 @@ def write_page(
         views: In any order; the ``limit`` worst are kept, and drawn one at a time.
         limit: Most clips on the page; how many are left out is said.
         sorted_by: Name and unit of the views' sort value.
+        stale: What latency costs, where that was judged.
     """
     worst, seen = _worst(views, limit)
     values = [view.sort_value for view in worst if view.sort_value is not None]
@@ -111,6 +104,7 @@ def write_page(
         remarks=remarks(results),
         seconds=SECONDS,
         leak=LEAK,
+        stale=stale,
         keys=keys,
         judged=bool(values),
         total=max(seen, 0 if known is None else int(known)),
@@ -152,41 +146,8 @@ def _key(rank: int, view: ClipView, largest: float) -> _Key:
 def _drawn(views: list[ClipView], keys: list[_Key]) -> Iterator[_Clip]:
     """Draws one clip at a time and lets go of it, so that memory stays flat."""
     for key in keys:
-        yield _clip(views.pop(0), key)
-
-
-def _clip(view: ClipView, key: _Key) -> _Clip:
-    images = pictures(view)
-    names = tuple(dict.fromkeys(n for numbers in view.scores.values() for n in numbers))
-    return _Clip(
-        key=key,
-        seconds=f"{view.clip.t0_us / 1e6:.3f}",
-        inputs=inputs(view.clip),
-        pictures=images,
-        columns=max((picture.column for picture in images), default=1),
-        birds_eye=birds_eye(view),
-        answers=answers(view),
-        ways=ways(view),
-        score_names=names,
-        scores=tuple(
-            (planner, tuple(_number(numbers.get(name)) for name in names))
-            for planner, numbers in view.scores.items()
-        ),
-        prompt_text=view.prompt_text,
-    )
-
-
-def _number(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f}"
-
-
-def ways(view: ClipView) -> tuple[tuple[str, int, str], ...]:
-    """Layer, variant and name of every path that the pictures show, for the legend."""
-    shown = [("truth", 0, "recorded")] if view.truth is not None else []
-    for k, (name, decision) in enumerate(view.decisions.items()):
-        if decision.plan is not None:
-            shown.append(("others" if k else "plan", k, name))
-    return tuple(shown)
+        view = views.pop(0)
+        yield _Clip(key, f"{view.clip.t0_us / 1e6:.3f}", drawn(view))
 
 
 def _provenance(results: Mapping[str, object]) -> tuple[tuple[str, str, bool], ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 DASH = "-"
 UNTRAINED = "untrained"
+OF_UNTRAINED = f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
 LEAK = "LEAK"
 SYNTHETIC = "synthetic"
 STEPS = ("1s", "2s", "3s", "avg")
@@ -213,9 +214,7 @@ def remarks(results: Mapping[str, object]) -> tuple[str, ...]:
     if at(results, "synthetic") is True:
         lines.append(f"{SYNTHETIC}: generated scenes; no figure here says anything of real roads")
     if any(at(planner, UNTRAINED) is True for planner in branch(results, "planners").values()):
-        lines.append(
-            f"{UNTRAINED}: random weights show that the path works, and nothing of driving"
-        )
+        lines.append(OF_UNTRAINED)
     for name, planner in branch(results, "planners").items():
         taught = branch(planner, "learned_from")
         if taught:

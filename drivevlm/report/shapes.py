@@ -9,15 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from drivevlm.world.body import WIDTH_M
 from drivevlm.world.boxes import Box3
 from drivevlm.world.camera import Camera
 from drivevlm.world.plan import Plan
 from drivevlm.world.pose import Floats
 
-EGO_WIDTH_M = 1.85
-EGO_LENGTH_M = 4.084
-EGO_CENTER_M = 1.486
-"""Body of the nuScenes car (Renault Zoe): its centre lies so far ahead of the rear axle."""
 NEAR_M = 0.3
 """Nothing nearer to the lens than this is drawn."""
 MARGIN_PX = 40.0
@@ -153,7 +150,7 @@ def driven_path(xy_ego_m: Floats) -> Floats:
     return np.asarray(path[np.isfinite(path).all(axis=1)])
 
 
-def ribbon(plan: Plan, width_m: float = EGO_WIDTH_M) -> list[Floats]:
+def ribbon(plan: Plan, width_m: float = WIDTH_M) -> list[Floats]:
     """Quads (4, 2) of the ground between waypoints, as wide as the car; none while it stands."""
     path = driven_path(plan.xy_ego_m)
     yaw = np.concatenate([[0.0], plan.headings_ego_rad()])

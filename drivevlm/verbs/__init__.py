@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from drivevlm.record.run_folder import (
     RecordError,
     RunFolder,
     difference,
+    new_folder,
     read_manifest,
     read_records,
     write_atomically,
@@ -38,12 +38,15 @@ from drivevlm.report.prompt_view import BlockTable, PromptView, write_images
 from drivevlm.train.config import TrainError
 from drivevlm.verbs.compare import compare
 from drivevlm.verbs.compare_side import CompareSettings
+from drivevlm.verbs.drive import DRIVE_ERRORS, DriveSettings, run_drive
 from drivevlm.verbs.finish import commit_words, finish, source_words
 from drivevlm.verbs.model import describe_model, export_model, import_model
 from drivevlm.verbs.node import NODE_ERRORS, NodeSettings, run_node
+from drivevlm.verbs.node_score import NodeScoreSettings, node_score
 from drivevlm.verbs.pack import SHARD_MB, pack_data
 from drivevlm.verbs.progress import bars
 from drivevlm.verbs.protocols import protocols
+from drivevlm.verbs.replay import REPLAY_ERRORS, ReplaySettings, replay
 from drivevlm.verbs.score import score
 from drivevlm.verbs.sim import make, show_scene
 from drivevlm.verbs.sim_check import check
@@ -59,19 +62,25 @@ __all__ = [
     "SHARD_MB",
     "USER_ERRORS",
     "CompareSettings",
+    "DriveSettings",
+    "NodeScoreSettings",
     "NodeSettings",
+    "ReplaySettings",
     "check",
     "compare",
     "describe_model",
-    "export_model",
     "evaluate",
+    "export_model",
     "import_model",
     "make",
     "merge",
+    "node_score",
     "pack_data",
     "protocols",
     "recorded_training",
+    "replay",
     "report",
+    "run_drive",
     "run_node",
     "score",
     "show_prompt",
@@ -94,6 +103,8 @@ USER_ERRORS = (
     ModelError,
     TrainError,
     *NODE_ERRORS,
+    *DRIVE_ERRORS,
+    *REPLAY_ERRORS,
 )
 """Errors of the user's world: they end in one line."""
 
@@ -105,7 +116,7 @@ def evaluate(values: Values, groups: Groups, console: Console) -> Path:
     """Plan, record, score, and write the table and the page; returns the run's folder."""
     chosen = Chosen.of(values, groups)
     now = datetime.now()
-    out = Path(chosen.settings.out) if chosen.settings.out else _new_folder(now)
+    out = Path(chosen.settings.out) if chosen.settings.out else new_folder(now)
     say = console.print
     parts = Parts.of(chosen, say)
     vlm = chosen.model(say) if needs_model(chosen.settings.planner) else None
@@ -141,13 +152,6 @@ def evaluate(values: Values, groups: Groups, console: Console) -> Path:
         if vlm is not None:
             vlm.close()
     return out
-
-
-def _new_folder(now: datetime) -> Path:
-    """A folder that is not there yet, named by the time."""
-    wanted = Path(now.strftime("runs/%Y-%m-%d/%H-%M-%S"))
-    later = (wanted.with_name(f"{wanted.name}-{k}") for k in count(2))
-    return wanted if not wanted.exists() else next(path for path in later if not path.exists())
 
 
 def _warn_of_changes(out: Path, console: Console) -> None:

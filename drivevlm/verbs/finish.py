@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from drivevlm.record.result_file import result_file
 from drivevlm.record.run_folder import Key, Record, read_manifest, write_atomically
 from drivevlm.report.page import write_page
 from drivevlm.report.prompt_view import as_words
+from drivevlm.report.stale_section import stale_section
 from drivevlm.report.table import ResultsTable
 from drivevlm.report.view import ClipView
 from drivevlm.verbs.progress import bars
@@ -115,6 +117,7 @@ def _write_page(
         views=views,
         limit=settings.page.clips,
         sorted_by=scores.sort_by,
+        stale=stale_section(out, Counter(planner for planner, _ in records)),
     )
 
 

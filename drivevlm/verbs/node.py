@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,24 +20,16 @@ from drivevlm.drive.health import Level
 from drivevlm.drive.listen import Arrival, Listener
 from drivevlm.drive.node import Node
 from drivevlm.drive.parameters import ParameterError, node_config
-from drivevlm.drive.parameters_file import values_from_yaml, yaml_of
-from drivevlm.drive.topics import AUTOWARE, DIAGNOSTICS, Names, TopicError
+from drivevlm.drive.parameters_file import yaml_of
+from drivevlm.drive.topics import DIAGNOSTICS, Names, TopicError
 from drivevlm.drive.wire.config import DdsConfig
 from drivevlm.drive.wire.dds import DdsBus
 from drivevlm.drive.wire.store import WireError
 from drivevlm.record.run_folder import write_atomically
 from drivevlm.report.arrivals_table import ArrivalsTable
+from drivevlm.verbs.node_start import parameter_values, remapped, say, stopped
 from drivevlm.verbs.progress import bars
 
-DEMO_RIG = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_BACK_RIGHT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_FRONT_LEFT",
-)
-"""The cameras of the bundled worlds, as ``eval`` shows them: what a node without settings hears."""
 NODE_ERRORS = (WireError, ParameterError, TopicError)
 TOLD_EVERY_S = 2.0
 """A state that changes within this is not told anew."""
@@ -91,8 +80,8 @@ def run_node(settings: NodeSettings, typed: Mapping[str, object], console: Conso
         typed: Its parameters, flat or nested.
         console: Where its state is told whenever it changes.
     """
-    names = Names(settings.name, settings.namespace, _remapped(settings.remap))
-    values = _values(settings, typed, names)
+    names = Names(settings.name, settings.namespace, remapped(settings.remap))
+    values = parameter_values(settings.config, typed, names)
     config = node_config(values, name=settings.name)
     if settings.parameters:
         _write(Path(settings.parameters), yaml_of(config), console, "parameters")
@@ -102,10 +91,10 @@ def run_node(settings: NodeSettings, typed: Mapping[str, object], console: Conso
         wire = DdsConfig(settings.domain, settings.loopback, config.use_sim_time)
     except ValueError as error:
         raise SettingError(str(error)) from None
-    with DdsBus(wire, tell=partial(_say, console)) as bus:
+    with DdsBus(wire, tell=partial(say, console)) as bus:
         if settings.check:
             return _check(Listener(bus, names, config), settings, console)
-        with _stopped() as stop:
+        with stopped() as stop:
             node = Node(bus, node_planner, names=names)
             bus.subscribe(
                 DIAGNOSTICS.name, DIAGNOSTICS.type_name, DIAGNOSTICS.qos, _teller(names, console)
@@ -120,7 +109,7 @@ def run_node(settings: NodeSettings, typed: Mapping[str, object], console: Conso
 def _check(listener: Listener, settings: NodeSettings, console: Console) -> int:
     seconds = settings.seconds or 5.0
     begun_s = time.monotonic()
-    with bars(console) as progress, _stopped() as stop:
+    with bars(console) as progress, stopped() as stop:
         passed_s = 0.0
         while passed_s < seconds and not stop.wait(0.1):
             passed_s = time.monotonic() - begun_s
@@ -142,41 +131,11 @@ def _write(path: Path, text: str, console: Console, setting: str) -> None:
         write_atomically(path, text)
     except OSError as error:
         raise SettingError(f"{setting}={path} cannot be written ({error.strerror})") from None
-    _say(console, path)
-
-
-def _say(console: Console, what: object) -> None:
-    """As it is: a path is not wrapped, and no message is read as markup."""
-    console.print(str(what), soft_wrap=True, markup=False, highlight=False)
+    say(console, path)
 
 
 def _is_lacking(arrival: Arrival) -> bool:
     return arrival.needed and bool(arrival.problem)
-
-
-def _values(settings: NodeSettings, typed: Mapping[str, object], names: Names) -> dict[str, object]:
-    """Those of the file, then what was typed; the bundled worlds' rig where there is no file."""
-    if not settings.config:
-        return {"sync.cameras": list(DEMO_RIG), **typed}
-    path = Path(settings.config).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"config={path} cannot be read: {error}") from None
-    return {**values_from_yaml(text, node=names.node_full, where=str(path)), **typed}
-
-
-def _remapped(words: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word in words:
-        old, arrow, new = word.partition(":=")
-        if word == "autoware":
-            found |= AUTOWARE
-        elif not arrow or not old or not new:
-            raise SettingError(f"remap takes OLD:=NEW or autoware, got {word!r}")
-        else:
-            found[old] = new
-    return found
 
 
 def _teller(names: Names, console: Console) -> Callable[[Message], None]:
@@ -191,22 +150,6 @@ def _teller(names: Names, console: Console) -> Callable[[Message], None]:
             plain, now_s = _DIGITS.sub("#", text), time.monotonic()
             if plain != last["text"] and now_s - float(str(last["when_s"])) >= TOLD_EVERY_S:
                 last.update(text=plain, when_s=now_s)
-                _say(console, text)
+                say(console, text)
 
     return tell
-
-
-@contextmanager
-def _stopped() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and a polite kill set."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: event.set()) for number in signals]
-    try:
-        yield event
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

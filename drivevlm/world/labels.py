@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drivevlm.world.body import FRONT_M
 from drivevlm.world.boxes import Box3, Detection
 from drivevlm.world.categories import detection_category
 from drivevlm.world.clip import Proposals
@@ -27,8 +28,6 @@ from drivevlm.world.sets import (
 )
 from drivevlm.world.truth import LabelledBoxes, Truth, TruthStep
 
-FRONT_M = 3.528
-"""From the rear axle to the front bumper: box centre 1.486 m ahead, half of 4.084 m before it."""
 HALF_LANE_M = 1.8
 """Objects within this distance of the driven path stand in the ego's lane."""
 NEXT_LANE_M = 5.4

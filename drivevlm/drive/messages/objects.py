@@ -16,9 +16,9 @@ from drivevlm.world.categories import detection_category
 from drivevlm.world.pose import Floats, Pose3
 
 SOLID = "barrier"
-"""What is in the way and belongs to no class: better a wrong name than a gap in the gate."""
+"""The class that a box bears which is in the way and belongs to none: the gate looks at boxes."""
 CLASS_OF_LABEL: tuple[str | None, ...] = (
-    SOLID,  # unknown
+    None,  # unknown
     "car",
     "truck",
     "bus",
@@ -27,11 +27,13 @@ CLASS_OF_LABEL: tuple[str | None, ...] = (
     "bicycle",
     "pedestrian",
     "pedestrian",  # animal
-    SOLID,  # hazard
-    None,  # over_drivable: no obstacle
-    None,  # under_drivable: no obstacle
+    None,  # hazard
+    None,  # over_drivable
+    None,  # under_drivable
 )
 """Classes by Autoware's labels."""
+DRIVABLE = (10, 11)
+"""Labels of what is no obstacle."""
 OTHER_NAMES = {
     "person": "pedestrian",
     "cyclist": "bicycle",
@@ -42,8 +44,8 @@ OTHER_NAMES = {
     "vehicle": "car",
     "animal": "pedestrian",
     "cone": "traffic_cone",
-    "unknown": SOLID,
 }
+UNKNOWN = "unknown"
 POLYGON = 2
 
 
@@ -54,14 +56,14 @@ class ToldBox:
     Attributes:
         frame_from_box: Its centre and axes; x along its length.
         size_lwh_m: (3,) length, width, height.
-        category: One of ``CATEGORIES``.
+        category: One of ``CATEGORIES``; None where it belongs to none and is an obstacle alone.
         velocity_box_mps: (3,) over ground, in its own axes; None where unknown.
         score: In [0, 1]; None where there is none.
     """
 
     frame_from_box: Pose3
     size_lwh_m: Floats
-    category: str
+    category: str | None
     velocity_box_mps: Floats | None
     score: float | None
 
@@ -75,7 +77,7 @@ class ToldBox:
             ego_from_box.translation_m,
             self.size_lwh_m,
             ego_from_box.yaw_rad,
-            self.category,
+            self.category or SOLID,
             velocity,
             self.score,
         )
@@ -108,7 +110,7 @@ def detections(message: Message, classes: Mapping[str, str]) -> ToldObjects:
 
     Args:
         message: Its class ids may bear any names. The best hypothesis counts; a class that is not
-            known is told of and taken as ``SOLID``.
+            known is told of.
         classes: Class ids that mean one of ``CATEGORIES``, beside those known here.
     """
     frame_id = frame_of(message)
@@ -138,10 +140,9 @@ def _predicted(item: Message, complaints: list[str]) -> ToldBox | None:
     best = max(item.classification, key=lambda told: told.probability, default=None)
     label = 0 if best is None else int(best.label)
     if label >= len(CLASS_OF_LABEL):
-        complaints.append(f"classification: label {label} is none of 0 to 11, taken as {SOLID}")
+        complaints.append(f"classification: label {label} is none of 0 to 11, taken as unknown")
         label = 0
-    category = CLASS_OF_LABEL[label]
-    if category is None:
+    if label in DRIVABLE:
         return None
     motion = item.kinematics
     pose = motion.initial_pose_with_covariance.pose
@@ -150,7 +151,7 @@ def _predicted(item: Message, complaints: list[str]) -> ToldBox | None:
     )
     velocity = _velocity(motion.initial_twist_with_covariance.twist.linear, complaints)
     score = _score(item.existence_probability, "existence_probability", complaints)
-    return ToldBox(frame_from_box, size_lwh_m, category, velocity, score)
+    return ToldBox(frame_from_box, size_lwh_m, CLASS_OF_LABEL[label], velocity, score)
 
 
 def _velocity(linear: Message, complaints: list[str]) -> Floats | None:
@@ -187,7 +188,7 @@ def _detected(
     best = max(
         (told.hypothesis for told in item.results), key=lambda told: told.score, default=None
     )
-    category, score = SOLID, None
+    category, score = None, None
     if best is not None:
         category = _category(str(best.class_id), classes, complaints)
         score = _score(best.score, "results.hypothesis.score", complaints)
@@ -196,18 +197,19 @@ def _detected(
     return ToldBox(frame_from_box, _size(item.bbox.size, "bbox.size"), category, None, score)
 
 
-def _category(name: str, classes: Mapping[str, str], complaints: list[str]) -> str:
+def _category(name: str, classes: Mapping[str, str], complaints: list[str]) -> str | None:
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     found = classes.get(name) or detection_category(name) or OTHER_NAMES.get(plain)
     if found is not None:
         return found
     if plain in CATEGORIES:
         return plain
-    complaints.append(
-        f"class_id: {name!r} is no class known here, taken as {SOLID}: say what it means in the "
-        "parameter objects.classes"
-    )
-    return SOLID
+    if plain != UNKNOWN:
+        complaints.append(
+            f"class_id: {name!r} is no class known here, so the object is an obstacle and no "
+            "proposal: say what it means in the parameter objects.classes"
+        )
+    return None
 
 
 def _score(value: float, where: str, complaints: list[str]) -> float | None:

@@ -10,6 +10,9 @@ from drivevlm.record.decision_json import decision_from_json
 from drivevlm.record.run_folder import Record
 from drivevlm.world.decision import Decision, Failure
 
+NEVER_SENT = "its picture of the anchor was never sent"
+"""Why a clip got no answer whose picture was lost on the way."""
+
 
 class AnswerError(Exception):
     """A text that is no reasoning of a node; the message is one line."""

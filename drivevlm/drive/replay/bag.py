@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from drivevlm.drive.wire.store import typestore
 if TYPE_CHECKING:
     from rosbags.interfaces import Qos as BagQos
 
+MCAP = ".mcap"
 VERSION: Literal[9] = 9
 """Of the bag's description, as ROS 2 Iron and later write it."""
 
@@ -104,9 +106,35 @@ class BagBus:
 
 
 def write_bag(
+    scenes: Iterable[SceneStream], path: Path, names: Names, lines: Iterable[Line]
+) -> Feed:
+    """All scenes in one bag, each event at its time. Returns what was written, by topic.
+
+    The bag is a folder as of ROS, or, where ``path`` ends in ``.mcap``, that one file.
+
+    Raises:
+        ReplayError: It exists or cannot be written.
+        WireError: rosbags is not installed.
+    """
+    if path.suffix != MCAP:
+        return _write_folder(scenes, path, names, lines)
+    if path.exists():
+        raise ReplayError(f"{path} exists: remove it, or choose another bag=")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            feed = _write_folder(scenes, Path(scratch) / path.stem, names, lines)
+            next(Path(scratch).rglob(f"*{MCAP}")).replace(path)
+    except OSError as error:
+        raise ReplayError(
+            f"{path} cannot be written ({error.strerror}): choose another bag="
+        ) from None
+    return feed
+
+
+def _write_folder(
     scenes: Iterable[SceneStream], folder: Path, names: Names, lines: Iterable[Line]
 ) -> Feed:
-    """All scenes in one bag, each event at its time. Returns what was written, by topic."""
     with BagBus(folder) as bus:
         feed = Feed(bus, names, lines)
         for scene in scenes:

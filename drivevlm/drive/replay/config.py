@@ -19,8 +19,8 @@ class ReplayConfig:
         anchor: The camera whose stamps are decision times, as the recording was opened with.
         odometry_hz: Odometry comes at least so often, and at every recorded pose.
         clock_hz: ``/clock`` comes so often; 0: it does not come.
-        objects: Which message tells of the proposals. ``predicted_objects`` knows no traffic cones
-            and no construction vehicles, ``detection3d`` no speeds.
+        objects: Which message tells of the proposals. ``predicted_objects`` knows no barriers,
+            traffic cones and construction vehicles, ``detection3d`` no speeds.
         base_frame: The ego frame.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from drivevlm.drive.bus import Bus, Message, Qos
-from drivevlm.drive.topics import CAMERA, Topic
+from drivevlm.drive.topics import Topic
 
 CLOCK = Topic("/clock", "rosgraph_msgs/msg/Clock", Qos(reliable=False, depth=1))
 TF = Topic("/tf", "tf2_msgs/msg/TFMessage", Qos(reliable=True, depth=100))
@@ -16,7 +16,6 @@ ACCELERATION = Topic(
     "geometry_msgs/msg/AccelWithCovarianceStamped",
     Qos(reliable=False, depth=10),
 )
-INPUT = "~/input/"
 
 
 class Content(Protocol):
@@ -41,7 +40,7 @@ class Line:
     @property
     def name(self) -> str:
         """As in ``CAM_FRONT/image/compressed``, ``kinematic_state`` or ``/clock``."""
-        return self.topic.name.replace(INPUT, "").replace(CAMERA, self.camera)
+        return self.topic.short(self.camera)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,6 +23,7 @@ class Feed:
     Attributes:
         sent: Messages by name of their line.
         unreadable: Pictures that could not be read, and so were not sent, likewise.
+        missed: By clip, why its picture of the anchor was not sent.
     """
 
     def __init__(self, bus: Bus, names: Names, lines: Iterable[Line]) -> None:
@@ -35,6 +36,7 @@ class Feed:
         }
         self.sent: Counter[str] = Counter()
         self.unreadable: Counter[str] = Counter()
+        self.missed: dict[str, str] = {}
 
     def wait_heard(
         self,
@@ -58,9 +60,14 @@ class Feed:
                 if time.monotonic() >= end_s:
                     raise ReplayError(
                         f"nobody hears {name} within {timeout_s:g} s: start the node in the same "
-                        "domain and under this name, with the recording's cameras"
+                        "domain and under this name, with use_sim_time=true and the recording's "
+                        "cameras"
                     )
                 sleep(LOOK_S)
+
+    def unheard(self, lines: Iterable[Line], peers: Callable[[str], int]) -> tuple[str, ...]:
+        """Those of these lines that nobody hears, by full name."""
+        return tuple(name for name in map(self._name, lines) if not peers(name))
 
     def send(self, event: Event) -> str | None:
         """Publish it now. Returns why, in one line, where its picture cannot be read."""
@@ -68,7 +75,10 @@ class Feed:
             message = event.message(self._bus)
         except FrameError as error:
             self.unreadable[event.line.name] += 1
-            return " ".join(str(error).split())
+            why = " ".join(str(error).split())
+            if event.clip:
+                self.missed[event.clip] = why
+            return why
         self._sends[event.line](message)
         self.sent[event.line.name] += 1
         return None
@@ -86,20 +96,29 @@ def play(
     feed: Feed,
     *,
     rate: float = 1.0,
+    reached: Callable[[SceneStream, Event], None] = lambda scene, event: None,
     wall_s: Callable[[], float] = time.monotonic,
     sleep: Sleep = time.sleep,
-) -> None:
+) -> float:
     """Send each event at its time, ``rate`` times as fast as it was; scenes follow at once.
 
+    Returns how late the latest event was sent, in seconds of the wall: a busy machine cannot keep
+    every pace.
+
     A node that is to take recorded stamps needs ``/clock``. Without it, give scenes that were
-    shifted to the present, and a rate of 1.
+    shifted to the present, and a rate of 1. ``reached`` is called before each event is sent.
     """
     if not 0 < rate <= 1000:
         raise ValueError(f"rate lies in (0, 1000], got {rate:g}")
+    late_s = 0.0
     for scene in scenes:
         began_s, first_us = wall_s(), scene.events[0].at_us
         for event in scene.events:
-            early_s = (event.at_us - first_us) / 1e6 / rate - (wall_s() - began_s)
+            due_s = began_s + (event.at_us - first_us) / 1e6 / rate
+            early_s = due_s - wall_s()
             if early_s > 0:
                 sleep(early_s)
+            late_s = max(late_s, wall_s() - due_s)
+            reached(scene, event)
             feed.send(event)
+    return late_s

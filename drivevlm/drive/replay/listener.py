@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from drivevlm.drive.bus import Bus, Message
+from drivevlm.drive.health import MEMORY
+from drivevlm.drive.notices import TAKEN
 from drivevlm.drive.replay.answers import Answer, AnswerError, answer_of
 from drivevlm.drive.replay.feed import LOOK_S, Sleep
 from drivevlm.drive.replay.source import ReplayError
 from drivevlm.drive.topics import DIAGNOSTICS, REASONING, Names, Topic
 
-OF_AN_ACTIVE_NODE = "memory_mb"
-"""A value of the diagnostics that only a runtime tells: a node that does not run has none."""
-OF_ARRIVALS = "rate_hz"
-"""Values of the diagnostics end so that grow with every message that the runtime was handed."""
+LOST_REPORTS = 20
+"""A node reports ten times a second."""
 
 
 class Listener:
@@ -33,8 +33,8 @@ class Listener:
         self._changed = threading.Condition()
         self._answers: dict[int, Answer] = {}
         self._said = "it says nothing"
-        self._active = False
-        self._reports: list[tuple[str, ...]] = []
+        self._told: Mapping[str, str] = {}
+        self._reports = 0
         self._ends: list[Callable[[], None]] = [
             bus.subscribe(names.of(topic), topic.type_name, topic.qos, hear)
             for topic, hear in ((reasoning, self._on_reasoning), (DIAGNOSTICS, self._on_status))
@@ -45,30 +45,47 @@ class Listener:
         """The node's last diagnostics, in words."""
         return self._said
 
+    @property
+    def told(self) -> Mapping[str, str]:
+        """The values of the node's last diagnostics; empty before they come."""
+        return self._told
+
     def wait_active(self, timeout_s: float, *, sleep: Sleep = time.sleep) -> None:
         """Return as soon as the node is active. Raises ReplayError where it is not in time."""
         end_s = time.monotonic() + timeout_s
-        while not self._active:
+        while MEMORY not in self._told:
             sleep(LOOK_S)
-            if not self._active and time.monotonic() >= end_s:
+            if MEMORY not in self._told and time.monotonic() >= end_s:
                 raise ReplayError(
                     f"no active node {self._names.node_full} was heard within {timeout_s:g} s "
                     f"({self._said}): start it, in the same domain and under this name"
                 )
 
-    def wait_settled(self, timeout_s: float, *, sleep: Sleep = time.sleep) -> bool:
-        """Whether the node has taken up all that was sent before, as far as can be heard.
+    @property
+    def taken(self) -> Mapping[str, int]:
+        """How many messages of each line that it hears the node has taken up, by its name."""
+        told = self._told
+        names = (key for key in told if key.startswith(TAKEN))
+        return {key.removeprefix(TAKEN): int(told[key]) for key in names}
 
-        It has as soon as two reports in a row tell of the same arrivals, while its clock stands:
-        topics overtake each other, and on a busy machine any of them may lag.
+    def wait_taken(
+        self, wanted: Mapping[str, int], timeout_s: float, *, sleep: Sleep = time.sleep
+    ) -> Mapping[str, int]:
+        """Return as soon as the node has taken up so many messages; returns how many it has.
+
+        Topics overtake each other, and on a busy machine any of them may lag. What it does not
+        hear does not count. After ``LOST_REPORTS`` in a row that tell of no more, the rest is lost.
         """
-        end_s = time.monotonic() + timeout_s
-        self._reports.clear()
-        while len(self._reports) < 2 or self._reports[-1] != self._reports[-2]:
-            if time.monotonic() >= end_s:
-                return False
+        end_s, seen, still = time.monotonic() + timeout_s, self._reports, 0
+        taken = self.taken
+        while any(taken[name] < wanted[name] for name in wanted if name in taken):
+            if still >= LOST_REPORTS or time.monotonic() >= end_s:
+                break
             sleep(LOOK_S)
-        return True
+            before, taken = taken, self.taken
+            still = 0 if taken != before else still + self._reports - seen
+            seen = self._reports
+        return taken
 
     def answer(self, stamp_us: int, *, timeout_s: float) -> Answer | None:
         """The answer to a decision time; None where it does not come in time."""
@@ -97,6 +114,5 @@ class Listener:
             if status.name == self._status:
                 self._said = f"it says: {status.message}"
                 told = {str(pair.key): str(pair.value) for pair in status.values}
-                self._active = OF_AN_ACTIVE_NODE in told
-                arrivals = (told[key] for key in sorted(told) if key.endswith(OF_ARRIVALS))
-                self._reports.append(tuple(arrivals))
+                self._told = told
+                self._reports += 1

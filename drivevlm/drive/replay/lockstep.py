@@ -6,20 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from drivevlm.drive.replay.answers import Answer, Answered
+from drivevlm.drive.replay.answers import NEVER_SENT, Answer, Answered
 from drivevlm.drive.replay.config import LockstepConfig
 from drivevlm.drive.replay.contents import Tick
 from drivevlm.drive.replay.event import CLOCK, Event, Line, SceneStream
 from drivevlm.drive.replay.feed import Feed, Sleep
 from drivevlm.drive.replay.listener import Listener
 from drivevlm.drive.replay.source import ReplayError
-from drivevlm.drive.topics import (
-    COMPRESSED,
-    DETECTIONS,
-    KINEMATIC_STATE,
-    NAVIGATION_COMMAND,
-    PREDICTED_OBJECTS,
-)
+from drivevlm.drive.topics import COMPRESSED, INPUTS, KINEMATIC_STATE
 from drivevlm.world.clip import RIG_SPREAD_US
 from drivevlm.world.decision import Failure
 from drivevlm.world.sets import FailureKind
@@ -30,8 +24,6 @@ CREEP_US = 60_000
 """A step: a node waits up to 50 ms for other cameras, as its ``sync.wait_ms`` is by default."""
 CREPT_US = 140_000
 """So far it goes on at most, lest the pictures become too old for the node."""
-OF_DECISIONS = (KINEMATIC_STATE, COMPRESSED, PREDICTED_OBJECTS, DETECTIONS, NAVIGATION_COMMAND)
-"""No message of these topics may be lost."""
 
 
 def lockstep(
@@ -56,9 +48,9 @@ def lockstep(
     if not feed.holds(Line(CLOCK)):
         raise ValueError("lockstep needs /clock: the replay's clock_hz must not be 0")
     listener.wait_active(config.node_s, sleep=sleep)
-    silent = 0
+    silent, uptake = 0, _Uptake(feed, listener, config.answer_s, sleep)
     for scene in scenes:
-        for answered in _Stepper(scene, feed, listener, config, sleep).steps():
+        for answered in _Stepper(scene, uptake, listener, config).steps():
             yield answered
             failure = answered.failure
             silent = silent + 1 if failure and failure.kind is FailureKind.DEADLINE else 0
@@ -70,25 +62,51 @@ def lockstep(
                 )
 
 
+class _Uptake:
+    """Sends, and knows what the node has not taken up yet of what it was sent."""
+
+    def __init__(self, feed: Feed, listener: Listener, patience_s: float, sleep: Sleep) -> None:
+        self._feed = feed
+        self._listener = listener
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._wanted = Counter(listener.taken)
+        self._unsettled: Counter[Line] = Counter()
+
+    def send(self, event: Event) -> str | None:
+        """Send it when its queue has room. Returns why its picture cannot be read, in one line."""
+        line = event.line
+        if line.topic in INPUTS and self._unsettled[line] >= max(1, line.topic.qos.depth // 2):
+            self.settle()
+        broken = self._feed.send(event)
+        if broken is None and line.topic in INPUTS:
+            self._unsettled[line] += 1
+            self._wanted[line.name] += 1
+        return broken
+
+    def settle(self) -> None:
+        """Wait until the node has taken up all of it, or it is lost."""
+        taken = self._listener.wait_taken(self._wanted, self._patience_s, sleep=self._sleep)
+        self._wanted = Counter(taken)
+        self._unsettled.clear()
+
+
 class _Stepper:
     """One scene."""
 
     def __init__(
         self,
         scene: SceneStream,
-        feed: Feed,
+        uptake: _Uptake,
         listener: Listener,
         config: LockstepConfig,
-        sleep: Sleep,
     ) -> None:
         self._scene = scene
-        self._feed = feed
+        self._uptake = uptake
         self._listener = listener
         self._config = config
-        self._sleep = sleep
         self._clock_us: int | None = None
         self._broken: str | None = None
-        self._unsettled: Counter[Line] = Counter()
 
     def steps(self) -> Iterator[Answered]:
         opened, due = False, dict.fromkeys(self._scene.clips)
@@ -102,13 +120,13 @@ class _Stepper:
                 continue
             self._send(event)
             if event.line.topic is KINEMATIC_STATE and not opened:
-                self._settle()  # another fixed frame clears a node's memory
+                self._uptake.settle()  # another fixed frame clears a node's memory
                 opened = True
         for clip in due:
-            yield self._failed(clip, FailureKind.IMAGE, "its picture of the anchor was never sent")
+            yield self._failed(clip, FailureKind.IMAGE, NEVER_SENT)
 
     def _decided(self, event: Event) -> Answered:
-        self._settle()
+        self._uptake.settle()
         self._send(event)
         broken, self._broken = self._broken, None
         if broken is not None:
@@ -126,7 +144,7 @@ class _Stepper:
         end_s = time.monotonic() + self._config.answer_s
         answer = self._listener.answer(event.stamp_us, timeout_s=AT_ONCE_S)
         if answer is None:
-            self._settle()  # the node has the picture, and may wait for others of its rig
+            self._uptake.settle()  # the node has the picture, and may wait for others of its rig
         while answer is None and time.monotonic() < end_s:
             self._creep(event)
             answer = self._listener.answer(event.stamp_us, timeout_s=SOON_S)
@@ -137,26 +155,17 @@ class _Stepper:
         now_us = event.stamp_us if self._clock_us is None else self._clock_us
         self._clock_us = max(now_us, min(now_us + CREEP_US, event.stamp_us + CREPT_US))
         tick = Event(event.at_us, self._clock_us, Line(CLOCK), Tick())
-        self._feed.send(tick)
+        self._uptake.send(tick)
 
     def _tick(self, event: Event) -> None:
         """The clock of the recording, unless ours has crept past it."""
         if self._clock_us is not None and 0 <= self._clock_us - event.stamp_us <= CREPT_US:
             return
         self._clock_us = event.stamp_us
-        self._feed.send(event)
+        self._uptake.send(event)
 
     def _send(self, event: Event) -> None:
-        line = event.line
-        if line.topic in OF_DECISIONS:
-            if self._unsettled[line] >= max(1, line.topic.qos.depth // 2):
-                self._settle()
-            self._unsettled[line] += 1
-        self._broken = self._feed.send(event) or self._broken
-
-    def _settle(self) -> None:
-        self._listener.wait_settled(self._config.answer_s, sleep=self._sleep)
-        self._unsettled.clear()
+        self._broken = self._uptake.send(event) or self._broken
 
 
 def anchor_after_its_rig(events: Sequence[Event]) -> Iterator[Event]:

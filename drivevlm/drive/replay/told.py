@@ -11,13 +11,15 @@ from drivevlm.world.boxes import Box3
 from drivevlm.world.clip import Clip, Proposals
 from drivevlm.world.ego import status_from_history
 
-HAZARD, TRUCK = 9, 2
+UNKNOWN, TRUCK, HAZARD = 0, 2, 9
 LABELS: dict[str, int] = {
+    "barrier": UNKNOWN,
     "traffic_cone": HAZARD,
     "construction_vehicle": TRUCK,
     **{name: label for label, name in reversed([*enumerate(CLASS_OF_LABEL)]) if name is not None},
 }
-"""Autoware's label of each class; those of the first two are read back as other classes."""
+"""Autoware's label of each class; those of the first two are read back as obstacles of no class,
+and that of the third as another class."""
 
 
 def as_told(clip: Clip, objects: ObjectsType) -> Clip:
@@ -46,20 +48,27 @@ def losses(clips: Sequence[Clip], objects: ObjectsType) -> Iterator[str]:
     if objects is ObjectsType.PREDICTED:
         lost = sorted({box.category for box in boxes if _predicted(box) is not box})
         if lost:
-            yield f"proposals of {', '.join(lost)} become others: predicted_objects lacks the class"
+            yield (
+                f"proposals of {', '.join(lost)} are told as others, or as obstacles alone: "
+                "predicted_objects lacks the class"
+            )
 
 
 def _told(proposals: Proposals, objects: ObjectsType) -> Proposals | None:
     if objects is ObjectsType.NONE:
         return None
     of = _predicted if objects is ObjectsType.PREDICTED else _detected
-    return replace(proposals, boxes=tuple(of(box) for box in proposals.boxes))
+    told = tuple(box for box in map(of, proposals.boxes) if box is not None)
+    if len(told) == len(proposals.boxes):
+        return replace(proposals, boxes=told)
+    return Proposals.best(told, proposals.provenance, top_k=len(told), min_score=0.0)
 
 
-def _predicted(box: Box3) -> Box3:
+def _predicted(box: Box3) -> Box3 | None:
+    """None where it is told as an obstacle of no class, which is no proposal."""
     category = CLASS_OF_LABEL[LABELS[box.category]]
     if category is None or category == box.category:
-        return box
+        return None if category is None else box
     return replace(box, category=category)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from drivevlm.world.labels import FRONT_M
+from drivevlm.world.body import FRONT_M
 from drivevlm.world.pose import Floats
 from drivevlm.world.scene_labels import SceneLabels
 from drivevlm.world.sets import Signal

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from drivevlm.world.body import FRONT_M
 from drivevlm.world.clip import RouteCommand
-from drivevlm.world.labels import FRONT_M
 from drivevlm.world.scene_labels import (
     LeadLabel,
     RelationLabel,
