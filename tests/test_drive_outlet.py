@@ -74,6 +74,14 @@ def test_a_fallback_that_cannot_be_sent_silences_no_diagnostics_and_is_told_whil
     assert "the fallback fails" not in found.report.message
 
 
+def test_a_clock_that_goes_back_while_a_plan_is_made_voids_it_though_nothing_else_came_since():
+    found = vehicle(GOOD).drive(0.5)
+    found.planner.before = lambda: setattr(found.clock, "now_us", START_US)
+    found.drive(0.6, from_s=0.6)
+    assert found.counts["dropped_cleared"] == found.counts["cleared"] == 1
+    assert len(found.ears.trajectories) == 6
+
+
 @pytest.mark.parametrize("needed", [False, True])
 def test_a_silent_detector_is_a_warning_or_holds_plans_back_where_objects_are_needed(needed):
     found = vehicle(GOOD, gate=GateConfig(needs_objects=needed))

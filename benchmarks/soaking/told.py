@@ -19,9 +19,12 @@ from soaking.heard import Soak
 from soaking.node import Memory
 
 LEAST_SHARE, MOST_AGE_S, MOST_RECOVERY_S, MOST_SILENCE_S, MOST_GROWTH_MB = 0.95, 1.0, 2.0, 0.5, 8.0
+LATE_S = 0.25
+"""By the wall. What lags more gives a node no time at all for its plans."""
 YOUNGEST_S = -0.05
 """A clock may step back by some milliseconds; a plan of a later moment than this is none."""
-SHOWN = 20
+SHOWN, SAID = 20, 3
+"""Examples in the file, and on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def bounds(soak: Soak) -> list[Bound]:
     """All that a node must keep."""
     calm = [tick.published for tick in soak.ticks.values() if not tick.fault]
     share = sum(calm) / max(1, len(calm))
-    late = sum(not YOUNGEST_S <= age_s <= MOST_AGE_S for age_s in _ages_s(soak))
+    late = len(_untimely_s(soak))
     losses = [episode for episode in soak.episodes if episode.kind == LOSS]
     silence_s = [episode.told_s - episode.last_picture_s for episode in losses]
     recovery_s = [episode.recovery_s for episode in soak.episodes]
@@ -78,6 +81,10 @@ def _most(what: str, values: Sequence[float], limit: float) -> Bound:
 
 def _ages_s(soak: Soak) -> list[float]:
     return [(sent.now_us - sent.stamp_us) / 1e6 for sent in soak.sent]
+
+
+def _untimely_s(soak: Soak) -> list[float]:
+    return [age_s for age_s in _ages_s(soak) if not YOUNGEST_S <= age_s <= MOST_AGE_S]
 
 
 def _kept(memory: Sequence[Memory]) -> Sequence[Memory]:
@@ -114,9 +121,11 @@ def told(soak: Soak, command: str) -> dict[str, Any]:
         "plans": {"sent": len(soak.sent), "heard": soak.heard},
         "age_s": dict(zip(("median", "p99", "worst"), map(float, ages_s), strict=True)),
         "memory_mb": {"begin": rss_mb[0], "end": rss_mb[-1], "most": max(rss_mb)},
+        "memory_mb_by_second": [round(mb, 1) for mb in rss_mb],
         "memory_mb_per_hour": _slope_mb_per_s(soak.memory) * 3600,
         "false_alarms": len(soak.false_alarms),
         "replay_late_s": soak.late_s,
+        "untimely": [f"{age_s:.3f} s old" for age_s in _untimely_s(soak)[:SHOWN]],
         "alarms": soak.false_alarms[:SHOWN],
         "invalid": soak.invalid[:SHOWN],
         "raised": soak.raised[:SHOWN],
@@ -167,9 +176,11 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['memory_mb_per_hour']:+.1f} MB an hour after the first fifth"
     )
     yield f"an anchor that spoke was called silent {result['false_alarms']} times"
+    late_s = result["replay_late_s"]
+    busy = ": this machine is too busy to tell" if late_s > LATE_S else ""
     yield (
-        f"the replay itself lagged up to {result['replay_late_s']:.2f} s on {result['cores']} "
-        f"cores, load {result['load']:.1f}"
+        f"the replay itself lagged up to {late_s:.2f} s on {result['cores']} cores, load "
+        f"{result['load']:.1f}{busy}"
     )
-    for kind in ("alarms", "invalid", "raised"):
-        yield from (f"{kind}: {what}" for what in result[kind])
+    for kind in ("untimely", "alarms", "invalid", "raised"):
+        yield from (f"{kind}: {what[:200]}" for what in result[kind][:SAID])

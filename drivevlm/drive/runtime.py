@@ -233,6 +233,7 @@ class Runtime:
 
     def _deliver(self, task: DecisionTask, result: Decided | Refusal) -> None:
         with self._lock:
+            self._watch(self._clock_us())
             void = task.scene != self._scene
         if void:
             detail = "history was cleared while it was decided on"
