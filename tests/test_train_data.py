@@ -14,12 +14,13 @@ from train_cases import CONFIG, IMAGES, begun, data, desk, native
 from drivevlm.build.learning import _check_apart
 from drivevlm.train.augment import Look
 from drivevlm.train.batch import pixels_of
-from drivevlm.train.config import Augment, SectionWeights, TrainConfig, TrainError
+from drivevlm.train.config import Augment, Dropout, SectionWeights, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.lesson import lesson_of
 from drivevlm.train.lessons import Course, DataSet, Place
 from drivevlm.train.store import ArrayStore
 from drivevlm.train.views import Views
+from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import Frame, FrameError
 from drivevlm.world.pose import Pose3
@@ -182,6 +183,35 @@ def test_a_clip_whose_rig_lacks_a_camera_is_learned_from_with_the_others():
     assert "CAM_BACK" in whole
     assert "CAM_FRONT" in less
     assert "CAM_BACK" not in less
+
+
+class WithoutFront(Sixteen):
+    """The second clip's rig has no camera ahead."""
+
+    def clip(self, token):
+        clip = super().clip(token)
+        there = tuple(s for s in clip.cameras if s.camera.name != "CAM_FRONT")
+        return replace(clip, cameras=there) if token == self.tokens[1] else clip
+
+
+def test_a_clip_with_none_of_the_cameras_asked_for_is_left_out_and_named():
+    recording = WithoutFront()
+    sets = (DataSet.of(recording, unseen),)
+    assert list(texts_of(sets, Forms(native(), CONFIG), seed=0))
+    ready = replace(desk(begun()[1]), sets=sets)
+    ready.check_longest()
+    batch = ready.batch([Place(k, 0, (recording.tokens[k],)) for k in (0, 1)])
+    assert len(batch.images) == 1
+    (fault,) = batch.faults.items()
+    assert fault[0] == recording.tokens[1]
+    assert "prompt.images.cameras=['CAM_FRONT']: clip" in fault[1]
+
+
+def test_a_camera_that_is_asked_for_alone_never_drops_out():
+    config = replace(CONFIG, dropout=Dropout(camera=0.5))
+    forms, rng = Forms(native(), config), np.random.default_rng(0)
+    rig = tuple(s.camera.name for s in data()[data().tokens[0]][0].cameras)
+    assert not any("CAM_FRONT" in forms.draw(rng, rig).cameras_off for _ in range(50))
 
 
 # Changed pictures.

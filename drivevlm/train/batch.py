@@ -131,7 +131,7 @@ class Desk:
         for place in places:
             try:
                 lessons = self.lessons(place)
-            except DataError as error:
+            except (FrameError, DataError) as error:
                 faults |= dict.fromkeys(place.unit, str(error))
                 continue
             for lesson in lessons:
@@ -154,9 +154,9 @@ class Desk:
             for clip in clips[:LONGEST_TRIED]:
                 try:
                     answer = data.answer(clip.token, self.forms.whole)
-                except DataError:  # told and left out when its turn comes
+                    lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
+                except (FrameError, DataError):  # told and left out when its turn comes
                     continue
-                lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
                 check_fits(lesson, self.context_tokens)
 
     def lessons(self, place: Place) -> list[Lesson]:

@@ -66,11 +66,13 @@ class Forms:
         if (name, blocks) not in self._with:
             self._with[name, blocks] = replace(self._dialogues[name], blocks=blocks)
         chance = self._config.dropout.camera
-        off = [camera for camera in cameras if chance and rng.random() < chance]
+        asked = self.whole.config.images.cameras
+        sent = [camera for camera in cameras if not asked or camera in asked]
+        off = [camera for camera in sent if chance and rng.random() < chance]
         return Form(
             self._with[name, blocks],
             int(rng.integers(2**63)),
-            frozenset(off if len(off) < len(cameras) else ()),
+            frozenset(off if len(off) < len(sent) else ()),
             Look.draw(self._config.augment, rng) if self._config.augment.on else None,
         )
 

@@ -14,6 +14,7 @@ from drivevlm.train.form import Forms
 from drivevlm.train.lesson import UNSEEN
 from drivevlm.train.lessons import DataSet
 from drivevlm.vlm.seam import ImagePart, TextPart
+from drivevlm.world.camera import FrameError
 
 MOST_CLIPS = 4000
 _CODEC = re.compile("|".join(map(re.escape, CODEC_TOKENS)))
@@ -34,7 +35,10 @@ def texts_of(
         cameras = tuple(s.camera.name for s in clip.cameras)
         form = forms.draw(rng, cameras)
         shown = forms.shown(form, clip)
-        request = form.dialogue.ask(shown, look=_unseen)
+        try:
+            request = form.dialogue.ask(shown, look=_unseen)
+        except FrameError:  # none of the cameras that are asked for: left out, and told then
+            continue
         for message in request.messages:
             texts = (part.text for part in message.parts if isinstance(part, TextPart))
             yield from map(without_codec, texts)
