@@ -1,12 +1,11 @@
-"""What one frame of ``tiny`` takes, stage by stage, beside ``generate`` without our caches.
+"""What one frame of the model that ships takes, stage by stage, beside ``generate`` without caches.
 
     python benchmarks/native.py [clips]
 
-Bundled scenes, six cameras, two images each, the native prompt, a greedy reply under the grammar,
-one clip at a time. The weights are random (time does not depend on them) unless a model's folder is
-named by ``DRIVEVLM_MODEL``. Naive: the same weights and the same pixels through transformers'
-``generate`` without grammar, encoding every image anew and writing as many tokens as ours wrote.
-Both run clip after clip in one process, taking turns; medians in ms.
+Bundled scenes, six cameras, the native prompt, a greedy reply under the grammar, one clip at a
+time. ``DRIVEVLM_MODEL`` names another model's folder. Naive: the same weights and the same pixels
+through transformers' ``generate`` without grammar, encoding every image anew and writing as many
+tokens as ours wrote. Both run clip after clip in one process, taking turns; medians in ms.
 """
 
 from __future__ import annotations
@@ -14,47 +13,19 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 
 from drivevlm.app import composed
 from drivevlm.build.parts import Parts
 from drivevlm.build.table import Chosen
-from drivevlm.dialogue.control import CODEC_TOKENS
-from drivevlm.model.assembly import new_model
-from drivevlm.model.config import ModelConfig
-from drivevlm.model.storage import load_model, save_model
-from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer
+from drivevlm.model.storage import load_model
 from drivevlm.planner import VLMPlanner, plan_next
 from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.config import NativeConfig
 from drivevlm.vlm.native.conversation import written
 from drivevlm.vlm.native.engine import NativeVLM
-from drivevlm.vlm.seam import TextPart
-
-WORDS = ("data=demo", "data.frames=2", "prompt=native", "planner=[vlm]")
-
-
-def random_tiny(parts: Parts, folder: Path) -> Path:
-    """The shipped architecture with random weights and a tokenizer of the bundled prompts."""
-    recording = parts.recording
-    tokens = [token for scene in recording.scenes() for token in scene.tokens]
-    texts = [
-        part.text
-        for token in tokens
-        for message in parts.dialogue.ask(recording.clip(token)).messages
-        for part in message.parts
-        if isinstance(part, TextPart)
-    ]
-    tokenizer = learned_tokenizer(texts, vocabulary=2048)
-    model, processor = new_model(
-        ModelConfig(), tokenizer, codec_tokens=CODEC_TOKENS, chat_template=CHAT_TEMPLATE
-    )
-    save_model(model, processor, folder)
-    return folder
 
 
 def naive_ms(model: torch.nn.Module, chat: Chat, planner: VLMPlanner, clip, count: int) -> float:
@@ -75,25 +46,23 @@ def naive_ms(model: torch.nn.Module, chat: Chat, planner: VLMPlanner, clip, coun
 
 
 def main(clips: int) -> None:
-    values, groups = composed(list(WORDS))
+    values, groups = composed(["planner=[vlm]"])
     parts = Parts.of(Chosen.of(values, groups), lambda line: None)
-    with tempfile.TemporaryDirectory() as scratch:
-        named = os.environ.get("DRIVEVLM_MODEL")
-        folder = Path(named) if named else random_tiny(parts, Path(scratch))
-        vlm = NativeVLM(NativeConfig(model=str(folder)))
-        model, processor = load_model(folder)
-        model, chat, planner = model.eval(), Chat(processor), parts.asking(vlm)
-        stages, ours_ms, naives_ms, replies = {}, [], [], []
-        tokens = [token for scene in parts.recording.scenes() for token in scene.tokens][:clips]
-        for token in tokens:
-            clip = parts.recording.clip(token)
-            decision = plan_next(planner, clip)
-            for name, spent_ms in decision.timings_ms.items():
-                stages.setdefault(name, []).append(spent_ms)
-            ours_ms.append(decision.timings_ms["total"])
-            replies.append(decision.usage.reply_tokens)
-            naives_ms.append(naive_ms(model, chat, planner, clip, replies[-1]))
-        vlm.close()
+    config = NativeConfig(model=os.environ.get("DRIVEVLM_MODEL", ""))
+    vlm = NativeVLM(config)
+    model, processor = load_model(config.folder, dtype=torch.float32)
+    model, chat, planner = model.eval(), Chat(processor), parts.asking(vlm)
+    stages, ours_ms, naives_ms, replies = {}, [], [], []
+    tokens = [token for scene in parts.recording.scenes() for token in scene.tokens][:clips]
+    for token in tokens:
+        clip = parts.recording.clip(token)
+        decision = plan_next(planner, clip)
+        for name, spent_ms in decision.timings_ms.items():
+            stages.setdefault(name, []).append(spent_ms)
+        ours_ms.append(decision.timings_ms["total"])
+        replies.append(decision.usage.reply_tokens)
+        naives_ms.append(naive_ms(model, chat, planner, clip, replies[-1]))
+    vlm.close()
     print(f"{len(tokens)} clips, {torch.get_num_threads()} threads, replies of "
           f"{statistics.median(replies):.0f} tokens")  # fmt: skip
     for name, values_ms in stages.items():

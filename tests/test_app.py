@@ -15,6 +15,8 @@ from drivevlm.world.clip import Clip
 from drivevlm.world.decision import Decision
 
 BASELINES = ["planner=[constant_velocity,stop,expert]", "page.clips=2"]
+UNTRAINED = "vlm=untrained"
+"""The fastest that there is, and it is asked with every block."""
 
 
 def run(words, capsys) -> tuple[int, str, str]:
@@ -72,14 +74,15 @@ def test_parts_merge_into_the_numbers_of_the_whole(tmp_path, capsys):
 
 def test_the_whole_path_runs_with_the_untrained_model_and_is_called_so(tmp_path, capsys):
     words = [*flat_words("data.scenes=[scene-2001]", "planner=[vlm,stop]", "prompt=plan_only")]
-    code, out, err = run(["eval", *words, f"out={tmp_path}/r", "prompt.codec=control"], capsys)
+    words.append("prompt.codec=control")
+    code, out, err = run(["eval", *words, UNTRAINED, f"out={tmp_path}/r"], capsys)
     assert (code, err) == (0, "")
     assert "untrained" in out
     vlm = results(tmp_path / "r")["planners"]["vlm"]
     assert vlm["untrained"] is True
     assert vlm["failures"]["failed"] == 0  # the grammar holds
     assert vlm["tokens"]["reply_mean"] > 10
-    again = [*words, f"out={tmp_path}/again", "prompt.codec=control", "vlm=recorded"]
+    again = [*words, f"out={tmp_path}/again", "vlm=recorded"]
     code, _, err = run(["eval", *again, f"vlm.run={tmp_path}/r"], capsys)
     assert (code, err) == (0, "")
     strict = results(tmp_path / "again")["planners"]["vlm"]["protocols"]
@@ -87,7 +90,9 @@ def test_the_whole_path_runs_with_the_untrained_model_and_is_called_so(tmp_path,
 
 
 def test_a_prompt_is_shown_and_its_pictures_are_written(tmp_path, capsys):
-    words = flat_words("clip=3", f"images={tmp_path}/pictures", "prompt.images.width_px=64")
+    words = flat_words(
+        "clip=3", f"images={tmp_path}/pictures", "prompt.images.width_px=64", UNTRAINED
+    )
     code, out, err = run(["prompt", "show", *words], capsys)
     assert (code, err) == (0, "")
     assert "Ego status" in out
@@ -97,7 +102,7 @@ def test_a_prompt_is_shown_and_its_pictures_are_written(tmp_path, capsys):
 
 @pytest.mark.part
 def test_images_without_poses_go_through_prompt_show_and_a_model(tmp_path, capsys):
-    words = ["data=frames", f"data.root={reference('drivelm_real')}"]
+    words = ["data=frames", f"data.root={reference('drivelm_real')}", UNTRAINED]
     code, out, err = run(["prompt", "show", *words, "clip=2"], capsys)
     assert (code, err) == (0, "")
     assert "CAM_BACK_RIGHT" in out
@@ -117,7 +122,7 @@ def test_a_broken_image_fails_those_who_read_it_and_the_run_goes_on(tmp_path, ca
     images[0].unlink()
     images[1].write_bytes(images[1].read_bytes()[:200])
     words = ["data=nuscenes", f"data.root={root}", "data.version=v1.0-flat", "page.clips=3"]
-    words += ["data.scenes=[scene-2001]", "planner=[vlm,stop]", "prompt=plan_only"]
+    words += ["data.scenes=[scene-2001]", "planner=[vlm,stop]", "prompt=plan_only", UNTRAINED]
     code, _, err = run(["eval", *words, f"out={tmp_path}/r"], capsys)
     assert (code, err) == (0, "")
     planners = results(tmp_path / "r")["planners"]
@@ -218,7 +223,8 @@ def test_a_report_changes_what_is_scored_and_never_what_was_asked(tmp_path, caps
 
 
 def test_a_page_shows_no_request_in_words_that_were_never_sent(tmp_path, capsys):
-    words = ["data.scenes=[scene-2001]", "planner=[vlm]", "prompt=plan_only", "page.clips=1"]
+    words = ["data.scenes=[scene-2001]", "planner=[vlm]", "page.clips=1"]
+    words += ["prompt=plan_only", UNTRAINED]
     assert run(["eval", *flat_words(*words), f"out={tmp_path}"], capsys)[0] == 0
     asked = "Ego status"
     assert asked in (tmp_path / "report.html").read_text()
@@ -243,7 +249,7 @@ def test_an_unfinished_part_is_not_merged(tmp_path, capsys):
 
 def test_a_leak_is_marked_where_it_is_shown_and_only_there(tmp_path, capsys):
     words = flat_words("planner=[stop]", "page.clips=0", "data.proposals=oracle")
-    words.append("data.command=gt_future")
+    words += ["data.command=gt_future", UNTRAINED]
     for k, (block, leaks) in enumerate(
         {
             "block.prior=off": ["proposals: oracle", "command: gt_future"],
@@ -256,7 +262,7 @@ def test_a_leak_is_marked_where_it_is_shown_and_only_there(tmp_path, capsys):
 
 
 def test_a_prompt_is_shown_whoever_plans(capsys):
-    code, out, err = run(["prompt", "show", *flat_words("planner=[stop]")], capsys)
+    code, out, err = run(["prompt", "show", *flat_words("planner=[stop]", UNTRAINED)], capsys)
     assert (code, err) == (0, "")
     assert "Ego status" in out
 
@@ -302,7 +308,7 @@ def test_a_run_keeps_its_own_words_and_every_start(tmp_path, capsys):
     mine = tmp_path / "mine.jinja"
     mine.write_text((asset_folder("prompts") / "plan_only.jinja").read_text())
     words = ["eval", *flat_words("data.scenes=[scene-2001]", "planner=[vlm]", "page.clips=1")]
-    words += [f"prompt.name={mine}", f"out={tmp_path}/r"]
+    words += [f"prompt.name={mine}", f"out={tmp_path}/r", UNTRAINED]
     assert run(words, capsys)[0] == 0
     assert run(words, capsys)[0] == 0
     assert len(read_manifest(tmp_path / "r")["starts"]) == 2
@@ -313,7 +319,7 @@ def test_a_run_keeps_its_own_words_and_every_start(tmp_path, capsys):
 
 
 def test_a_prompt_is_shown_with_the_memory_of_a_run(tmp_path, capsys):
-    words = flat_words("data.scenes=[scene-2001]")
+    words = flat_words("data.scenes=[scene-2001]", UNTRAINED)
     assert (
         run(["eval", *words, "planner=[vlm]", "page.clips=0", f"out={tmp_path}/r"], capsys)[0] == 0
     )

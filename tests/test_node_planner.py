@@ -27,6 +27,8 @@ WORDS = [
     ("vlm=native", "block.cameras=off", "block.prior=blank", "run.seed=3", "run.deadline_s=0.5"),
     ("planner=constant_velocity", "prompt=plan_only", "prompt.dt_s=0.25", "prompt.steps=12"),
     ("prompt=few_shot", "prompt.examples=0", "prompt.codec=control"),
+    ("vlm=untrained", "block.command=off"),
+    ("block.prior=on", "prompt.sections=[PLAN]"),
 ]
 
 
@@ -57,7 +59,8 @@ def clip() -> Clip:
 
 @pytest.mark.parametrize("words", WORDS, ids=str)
 def test_words_mean_to_a_node_what_they_mean_after_eval(words):
-    by_hydra = Chosen.of(*composed([*words]))
+    alone = ("vlm.batch_size=1",) if composed([*words])[1]["vlm"] == "native" else ()
+    by_hydra = Chosen.of(*composed([*words, *alone, "run.scenes_in_flight=2"]))
     found = chosen_of(PlannerConfig(settings=words))
     assert found.vlm == by_hydra.vlm
     assert found.prompt == by_hydra.prompt
@@ -75,23 +78,26 @@ def test_a_motion_needs_no_model():
     assert plan.xy_ego_m == pytest.approx(straight().xy_ego_m)
 
 
-def test_the_model_that_ships_answers_without_any_word():
+def test_the_model_that_ships_answers_as_it_was_taught_without_any_word():
     said: list[str] = []
-    planner = node_planner(
-        told("prompt=plan_only", "prompt.images.width_px=64", "run.seed=5"), said.append
-    )
+    planner = node_planner(told("run.seed=5"), said.append)
     assert isinstance(planner, VLMPlanner)
+    assert planner.vlm.name == "tiny"
     assert (planner.seed, planner.dialogue.most_proposals) == (5, 0)
     decision = plan_next(planner, clip())
     assert decision.plan is not None
-    assert decision.reply
+    assert decision.reply.startswith("DETECT: ")
     assert said == []
 
 
+def test_who_asks_the_model_that_ships_otherwise_is_told_so():
+    said: list[str] = []
+    node_planner(told("prompt.images.width_px=64"), said.append)
+    assert "was taught with prompt.images.width_px=448, not 64" in said[0]
+
+
 def test_a_reply_has_room_for_the_proposals_that_the_node_can_be_told_of():
-    planner = node_planner(
-        told("prompt.images.width_px=64", objects__type="detection3d", sync__top_k=3)
-    )
+    planner = node_planner(told("vlm=untrained", objects__type="detection3d", sync__top_k=3))
     assert isinstance(planner, VLMPlanner)
     assert planner.dialogue.most_proposals == 3
 

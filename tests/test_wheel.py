@@ -1,4 +1,4 @@
-"""What is installed is whole: prompts, configs and the page's template travel inside the wheel."""
+"""What is installed is whole: weights, prompts, configs and templates travel inside the wheel."""
 
 import os
 import subprocess
@@ -18,8 +18,11 @@ def test_the_wheel_runs_without_the_checkout(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    words = ["eval", "planner=[ctra,expert]", "data.scenes=[scene-2001]", "page.clips=1", "out=run"]
-    words += [f"data.root={tmp_path}/worlds"]
+    shipped = {path.name for path in (site / "drivevlm" / "_weights" / "tiny").iterdir()}
+    assert shipped >= {"config.json", "model.safetensors", "tokenizer.json", "taught.json"}
+    assert "NOTICE" in shipped
+    words = ["eval", "data=demo_twins", "data.scenes=[random-2/8/jaywalker/536-v9-490]"]
+    words += ["planner=[vlm,expert]", "page.clips=1", "out=run", f"data.root={tmp_path}/worlds"]
     where = "import drivevlm, sys; sys.exit('site' not in drivevlm.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(site)}
     for command in (["-c", where], ["-m", "drivevlm", *words]):

@@ -190,7 +190,7 @@ VERBS = {
         (
             "drivevlm eval",
             "drivevlm eval planner=[constant_velocity,stop,expert] page.clips=5",
-            "drivevlm eval prompt=plan_only block.cameras=blank data.scenes=[scene-2001]",
+            "drivevlm eval prompt.sections=[PLAN] block.cameras=blank data.scenes=[scene-2001]",
             "drivevlm eval data=nuscenes data.root=/data/nuscenes data.version=v1.0-mini"
             " vlm=hf vlm.model=/models/some-vlm",
         ),

@@ -10,6 +10,7 @@ import yaml
 
 from drivevlm.app.commands import VERBS
 from drivevlm.app.settings import EVAL, composed, members, nearest
+from drivevlm.build.asked import ASKED, UNTAUGHT
 from drivevlm.build.table import CHOICES, settings_class
 
 
@@ -44,6 +45,9 @@ def help_of(name: str, words: Sequence[str]) -> int:
     for group in verb.root.groups:
         print(f"  {group:<8} {', '.join(members(group))} (here: {groups[group]})")
     if verb.root == EVAL:
+        print("\nWhat goes with each vlm where nothing else is typed:\n")
+        for name in members("vlm"):
+            print(f"  vlm={name:<12} {' '.join(ASKED.get(name, UNTAUGHT))}")
         print("\nChoices:\n")
         for setting, choices in CHOICES.items():
             print(f"  {setting:<16} {', '.join(choices)}")

@@ -16,6 +16,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from drivevlm.build.asked import asked_with
 from drivevlm.build.assets import asset_folder
 from drivevlm.build.learning_settings import learn_defaults
 from drivevlm.build.make_settings import make_defaults
@@ -63,6 +64,8 @@ def composed(overrides: Words, root: Root = EVAL) -> tuple[dict[str, Any], dict[
         raise SettingError(
             f"{foreign[0]} is no setting of drivevlm: see drivevlm {root.verb} --help"
         )
+    if "vlm" in root.groups:
+        overrides = [*asked_with(overrides), *overrides]
     with initialize_config_dir(str(asset_folder("configs")), version_base="1.3"):
         _register()
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from drivevlm.baselines import MOTIONS, Baseline
+from drivevlm.build.asked import asked_with, default_members
 from drivevlm.build.assets import asset_folder
 from drivevlm.build.parts import switches
 from drivevlm.build.settings import SettingError, plain
@@ -21,8 +22,6 @@ from drivevlm.drive.node_config import EMBEDDED, NodeConfig, ObjectsType, Planne
 from drivevlm.planner import Planner, VLMPlanner
 from drivevlm.vlm.config import NativeConfig
 
-DEFAULTS = {"vlm": "untrained", "prompt": "base"}
-"""Members of the groups, as in ``configs/settings.yaml``."""
 OF_A_RUN = ("seed", "deadline_s")
 OURS = "drivevlm"
 """What ``config.json`` of a model of our own calls its type."""
@@ -50,7 +49,7 @@ def node_planner(config: NodeConfig, say: Say = lambda text: None) -> Planner:
     vlm = chosen.model(say)
     settings = chosen.vlm[1]
     if isinstance(settings, NativeConfig):
-        for doubt in unlike_taught(Path(settings.model).expanduser(), dialogue):
+        for doubt in unlike_taught(settings.folder, dialogue):
             say(doubt)
     told = config.objects.type is not ObjectsType.NONE
     dialogue = dialogue.fitted(vlm, config.drive.sync.top_k if told else 0)
@@ -64,12 +63,15 @@ def chosen_of(config: PlannerConfig) -> Chosen:
     Raises SettingError for a word that a node does not know, with the nearest that it does.
     """
     words = [*_words_of_model(config), *config.settings]
-    chosen, changes = dict(DEFAULTS), list[tuple[str, Any]]()
-    for word in words:
+    # A node has no data, and one clip at a time.
+    asked = [word for word in asked_with(words) if word.startswith(("prompt", "block"))]
+    chosen = {group: name for group, name in default_members().items() if group != "data"}
+    changes = list[tuple[str, Any]]()
+    for word in (*asked, *words):
         key, equals, value = word.partition("=")
         if not equals:
             raise SettingError(f"planner.settings: expected key=value, got {word!r}")
-        if key in DEFAULTS:
+        if key in chosen:
             chosen[key] = value
         else:
             changes.append((key, _value(key, value)))

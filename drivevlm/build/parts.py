@@ -111,7 +111,7 @@ class Parts:
         config = self.chosen.vlm[1]
         if not isinstance(config, NativeConfig):
             return []
-        return unlike_taught(Path(config.model).expanduser(), self.dialogue)
+        return unlike_taught(config.folder, self.dialogue)
 
     def protocols(self) -> list[PlanningProtocol]:
         """Who scores."""

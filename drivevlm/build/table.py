@@ -76,7 +76,7 @@ def open_packed(config: PackedConfig, say: Say) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class UntrainedConfig:
-    """The embedded model, untrained: it shows that the whole path works.
+    """A small random model: it shows that the whole path works, and knows nothing.
 
     Attributes:
         batch_size: Requests written at once.
@@ -115,12 +115,11 @@ def open_hf(config: HfConfig, say: Say) -> VLM:
 
 
 def open_native(config: NativeConfig, say: Say) -> VLM:
-    """A model of our own."""
+    """A model of our own; the one that ships is there at once."""
     from drivevlm.vlm.native.engine import NativeVLM
 
-    if not config.model:
-        raise SettingError("vlm.model is not set: give the folder of a model, vlm.model=...")
-    say(f"loading {config.model}")
+    if config.model:
+        say(f"loading {config.model}")
     return NativeVLM(config)
 
 

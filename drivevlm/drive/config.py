@@ -29,7 +29,7 @@ class SyncConfig:
         tolerance_ms: Another camera's image lies so near to decision time at most.
         max_age_ms: An image that is older than this on the node's clock is not used.
         wait_ms: The anchor's image waits so long for the other cameras and the odometry.
-        frames: Images per camera at most, newest last.
+        frames: Images per camera at most, newest last; the model that ships was taught with two.
         stride: Half seconds between them.
         past_poses: Poses of the ego history, half a second apart, the present one included.
         top_k: Proposals kept, by score.
@@ -43,7 +43,7 @@ class SyncConfig:
     tolerance_ms: float = 100.0
     max_age_ms: float = 200.0
     wait_ms: float = 50.0
-    frames: int = 1
+    frames: int = 2
     stride: int = 1
     past_poses: int = 5
     top_k: int = 20

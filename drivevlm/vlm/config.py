@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DTYPES = ("float32", "bfloat16", "float16")
 BITSANDBYTES = {"bnb_4bit": 0.75, "bnb_8bit": 1.25}
 """Bytes a number, embeddings in higher precision counted in."""
+SHIPPED = Path(__file__).parents[1] / "_weights" / "tiny"
+"""The trained model inside the package, called as its folder is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class NativeConfig:
     """Which model of our own, where and how.
 
     Attributes:
-        model: A folder that ``drivevlm.model.storage.save_model`` wrote.
+        model: A folder that ``drivevlm.model.storage.save_model`` wrote; "" is the model that ships
+            with the package.
         dtype: ``float32``, ``bfloat16``; ``auto`` is float32 on the CPU and the checkpoint's own
             elsewhere.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
@@ -85,6 +89,11 @@ class NativeConfig:
         if self.cached_images < 0:
             raise ValueError(f"cached_images must not be negative: {self.cached_images}")
         _check_batches(self)
+
+    @property
+    def folder(self) -> Path:
+        """Of the model."""
+        return Path(self.model).expanduser() if self.model else SHIPPED
 
 
 def _check_batches(config: HfConfig | NativeConfig) -> None:

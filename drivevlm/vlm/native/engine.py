@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -41,7 +40,7 @@ class NativeVLM:
     def __init__(self, config: NativeConfig, *, name: str | None = None) -> None:
         self.config = config
         self._loaded = load(config)
-        self.name = name or Path(config.model).expanduser().resolve().name
+        self.name = name or config.folder.resolve().name
         self.revision = self._loaded.revision
         self._device: torch.device = self._loaded.model.device
         self._features = FeatureCache(self._encode, most=config.cached_images)

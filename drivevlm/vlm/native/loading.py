@@ -55,9 +55,12 @@ def load(config: NativeConfig) -> LoadedModel:
 
 
 def _folder(config: NativeConfig) -> Path:
-    if not config.model:
-        raise VLMError("no model named: set `model` to the folder of a model of ours")
-    folder = Path(config.model).expanduser()
+    folder = config.folder
+    if not config.model and not any(folder.glob("*.safetensors")):
+        raise VLMError(
+            f"the weights that ship with drivevlm are missing, no {folder}/model.safetensors: "
+            "install drivevlm again, or set `model` to the folder of a model of ours"
+        )
     if not folder.is_dir():
         raise VLMError(f"no model folder at {folder}: give one with config.json and safetensors")
     return folder
