@@ -147,8 +147,9 @@ def _sent(feed: Feed, faults: Faults, console: Console) -> dict[str, Any]:
     return {name: dict(counter) for name, counter in counts.items()}
 
 
-def _say_counts(counts: Mapping[str, float], settings: ReplaySettings, console: Console) -> None:
-    say(console, f"{counts['answered']} of {counts['clips']} clips were answered")
+def _say_counts(counts: Mapping[str, Any], settings: ReplaySettings, console: Console) -> None:
+    failed = f", of which failed: {_list(counts['failures'])}" if counts["failures"] else ""
+    say(console, f"{counts['answered']} of {counts['clips']} clips were answered{failed}")
     if settings.lockstep:
         return
     say(console, f"{counts['plans']} plans were published, {counts['fallbacks']} as fallback")

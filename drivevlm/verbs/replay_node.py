@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
+from typing import Any
 
 from rich.console import Console
 
@@ -147,13 +148,19 @@ class NodePeer:
 
 def play_to(
     peer: NodePeer, scenes: Scenes, settings: ReplaySettings, run: RunFolder, progress: Progress
-) -> dict[str, float]:
-    """Play all scenes and record every clip, and live every plan; returns how many of what."""
-    planner, total, counts = peer.planner, scenes.clips, Counter[str]()
+) -> dict[str, Any]:
+    """Play all scenes and record every clip, and live every plan; returns how many of what.
+
+    Of those that were ``answered``, ``failures`` tells how many failed, by kind.
+    """
+    planner, total = peer.planner, scenes.clips
+    counts, failures = Counter[str](), Counter[str]()
 
     def record(answered: Iterable[Answered]) -> None:
         for one in answered:
             held_back = one.answer is not None and one.answer.passed is False
+            if one.answer is not None and one.answer.decision.failure is not None:
+                failures[one.answer.decision.failure.kind.value] += 1
             counts.update(clips=1, answered=int(one.answer is not None), held_back=int(held_back))
             for line in records([one], planner=planner):
                 run.append(line)
@@ -163,7 +170,7 @@ def play_to(
         for one in lockstep(scenes.streams, peer.feed, peer.listener, settings.wait):
             record([one])
             progress("clips", counts["clips"], total)
-        return dict(counts)
+        return {**counts, "failures": failures}
     due, clock, late_s = count(1), PlayClock(settings.rate), 0.0
 
     def reached(scene: SceneStream, event: Event) -> None:
@@ -178,4 +185,5 @@ def play_to(
         fallbacks = sum(plan.fallback for plan in played.published)
         counts.update(plans=len(played.published), fallbacks=fallbacks)
         late_s = max(late_s, played.late_s)
-    return {**counts, "unusable_plans": plans.unusable, "late_s": round(late_s, 3)}
+    told = {**counts, "failures": failures}
+    return {**told, "unusable_plans": plans.unusable, "late_s": round(late_s, 3)}

@@ -32,7 +32,8 @@ class ReplaySettings:
         to: ``topics`` plays it to a node; ``bag`` writes it into ``bag``.
         bag: The bag to write: one file where it ends in .mcap, else a folder as of ROS.
         rate: So many seconds of the recording pass in one of the wall. What the node does not
-            answer in time is lost, as on a vehicle.
+            answer in time is lost, as on a vehicle. A node gives its model max_latency_ms by the
+            wall: at rate=0.25 let that be four times as long.
         lockstep: Go on only after each answer: every clip gets its decision, as in eval.
         name: Of the node.
         namespace: Its topics lie below it.
