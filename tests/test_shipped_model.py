@@ -15,7 +15,7 @@ from drivevlm.build.parts import Parts
 from drivevlm.build.table import Chosen
 from drivevlm.dialogue.blocks import Block
 from drivevlm.vlm import config
-from drivevlm.vlm.config import NativeConfig
+from drivevlm.vlm.config import SHIPPED, NativeConfig
 from drivevlm.vlm.native.engine import NativeVLM
 from drivevlm.vlm.seam import TextPart, VLMError
 
@@ -54,6 +54,7 @@ def test_the_default_is_the_model_that_ships_and_is_not_called_untrained(tmp_pat
 
 @pytest.mark.parametrize("data", [("data=demo",), ("data=demo_twins",), FLAT], ids=lambda d: d[0])
 def test_it_is_asked_as_it_was_taught(data):
+    assert {"model.safetensors", "taught.json"} <= {file.name for file in SHIPPED.iterdir()}
     parts = parts_of(*data)
     assert parts.doubts() == []
     assert parts.chosen.vlm == ("native", NativeConfig(batch_size=8))

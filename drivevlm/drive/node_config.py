@@ -177,7 +177,8 @@ class PlannerConfig:
     Attributes:
         model_path: Folder of the model's weights; embedded for the one that ships with the
             package.
-        settings: Further settings of the planner, as typed after ``drivevlm eval``.
+        settings: Further settings of the planner, as typed after ``drivevlm eval``, such as
+            prompt.sections=[PLAN] for a plan without the words before it, which comes sooner.
     """
 
     model_path: str = EMBEDDED
