@@ -71,11 +71,12 @@ def test_a_bag_that_is_driven_gets_the_decisions_that_its_recording_gets_when_it
 @pytest.mark.slow
 def test_a_bag_gets_the_records_of_eval_on_its_frames_asked_of_a_model(tmp_path):
     words = ["data.t0=anchor", "data.frames=2", "data.command=route", "data.proposals=oracle"]
-    words += ["data.top_k=8", "prompt=plan_only", "data.scenes=[scene-2005]", "planner=[vlm]"]
+    words += ["data.top_k=8", "data.scenes=[scene-2005]", "planner=[vlm]"]
+    words += ["vlm=untrained", "prompt=plan_only"]
     assert main(["eval", "data=demo", *words, f"out={tmp_path / 'eval'}", "page.clips=0"]) == 0
     whole = bag_of(tmp_path / "bag", scene_2005=16)
     own = ["sync.frames=2", "sync.top_k=8", "objects.type=predicted_objects", "page=0"]
-    own += ["planner.settings=[prompt=plan_only]", f"out={tmp_path / 'drive'}"]
+    own += ["planner.settings=[vlm=untrained,prompt=plan_only]", f"out={tmp_path / 'drive'}"]
     assert main(["drive", f"bag={whole}", *own]) == 0
     read, driven = (read_records(tmp_path / name) for name in ("eval", "drive"))
     assert len(read) == 16
@@ -84,6 +85,21 @@ def test_a_bag_gets_the_records_of_eval_on_its_frames_asked_of_a_model(tmp_path)
         assert one.decision.request_digest == other.decision.request_digest
         assert one.decision.reply == other.decision.reply
         assert one.decision.meta == other.decision.meta
+
+
+@pytest.mark.part
+def test_the_model_that_ships_is_asked_alike_by_eval_and_by_a_node(tmp_path):
+    short = "prompt.sections=[PLAN]"
+    words = ["data.t0=anchor", "data.scenes=[scene-2005]", "planner=[vlm]", short, "page.clips=0"]
+    assert main(["eval", *words, f"out={tmp_path / 'eval'}"]) == 0
+    whole = bag_of(tmp_path / "bag", scene_2005=6)
+    own = [f'planner.settings=["{short}"]', f"out={tmp_path / 'drive'}", "page=0"]
+    assert main(["drive", f"bag={whole}", *own]) == 0
+    read, driven = (read_records(tmp_path / name) for name in ("eval", "drive"))
+    assert len(driven) == 6
+    for one, other in zip(read, driven, strict=False):
+        assert one.decision.request_digest == other.decision.request_digest
+        assert one.decision.reply == other.decision.reply
 
 
 @pytest.mark.parametrize("kind", ["mcap", "sqlite3", "no metadata"])
