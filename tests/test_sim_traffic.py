@@ -16,13 +16,14 @@ from traffic_cases import (
 )
 
 from drivevlm.world.sets import Signal
-from drivevlm_sim.bodies import CARS, SIZES
+from drivevlm_sim.bodies import CARS, SIZES, Body
 from drivevlm_sim.scene_log import Track
 from drivevlm_sim.scene_log_file import (
     scene_log_bytes,
 )
 from drivevlm_sim.town.town import Town, Turn
 from drivevlm_sim.traffic.demand import Demand
+from drivevlm_sim.traffic.drivers import body_of
 from drivevlm_sim.traffic.facts import Witness
 from drivevlm_sim.traffic.families import Family, moments
 from drivevlm_sim.traffic.faults import faults
@@ -337,3 +338,8 @@ def test_windows_at_random_are_as_many_of_each_family(scenes: Scenes) -> None:
         *("green_light", "green_light", "signal_straight", "signal_straight")
     ]
     assert set(choice.found) == {"green_light", "signal_straight"}
+
+
+def test_a_vehicle_whose_driver_was_changed_keeps_its_body() -> None:
+    types = ("van_2", "van_2@veh7", "van_2@blocker_3")  # SUMO's names, before and after
+    assert {body_of(name) for name in types} == {Body.VAN}

@@ -12,9 +12,10 @@ from accelerate import Accelerator
 from train_cases import CONFIG, begun, data, desk, losses, task
 
 from drivevlm.data.dense import DenseView, SignalHead
+from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage
-from drivevlm.train.learner import Learner
-from drivevlm.train.lessons import Course
+from drivevlm.train.learner import Learner, part_of
+from drivevlm.train.lessons import Course, Place
 from drivevlm.train.loop import LAST, train
 from drivevlm.train.percepts import (
     KINDS,
@@ -26,7 +27,7 @@ from drivevlm.train.percepts import (
     reach_m,
     shown_in,
 )
-from drivevlm.train.pupil import Heads, Pupil
+from drivevlm.train.pupil import REACH_BETA_M, Heads, Pupil
 from drivevlm.train.watch import Watch, silent
 from drivevlm.world.sets import Signal
 
@@ -114,6 +115,18 @@ def test_heads_learn_and_only_the_projector_with_them(tmp_path):
     assert moved
     assert all(name.startswith("projector.") for name in moved)
     assert (tmp_path / LAST / "model.safetensors").is_file()
+    others = pupil().heads
+    assert not torch.equal(others.queries, learns.heads.queries)
+    assert restore_heads(others, tmp_path / LAST)  # the next training goes on with them
+    assert all(
+        torch.equal(p, q) for p, q in zip(*map(weights, (others, learns.heads)), strict=True)
+    )
+    assert not restore_heads(Heads(8), tmp_path / LAST)  # of another model
+    assert not restore_heads(others, tmp_path)
+
+
+def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return list(module.state_dict().values())
 
 
 def test_heads_beside_the_answers_add_their_loss_by_its_weight():
@@ -129,3 +142,49 @@ def test_heads_beside_the_answers_add_their_loss_by_its_weight():
         found.append(learner.step([batch], 0))
     assert found[0].sections["sees_ahead"] == pytest.approx(found[1].sections["sees_ahead"])
     assert found[1].gradient > found[0].gradient
+
+
+def test_both_sides_of_a_pair_are_told_as_twins():
+    pair, alone = data().tokens[:2], data().tokens[2]
+    batch = desk(begun()[1]).batch([Place(0, 0, (alone,)), Place(1, 0, pair)])
+    assert batch.twins == ((1, 2),)
+
+
+def test_heads_that_cannot_tell_twins_apart_are_charged_for_their_difference():
+    ready = replace(desk(begun()[1]), percepts=True)
+    moving = [t for t in data().tokens if np.isfinite(reach_m(data().recording.truth(t))).all()]
+    batch = ready.batch([Place(0, 0, (moving[0],)), Place(1, 0, (moving[-1],))])
+    near, far = (replace(batch.seen[0], reach_m=torch.full((3,), m)) for m in (1.0, 9.0))
+    images = [torch.zeros(4, begun()[0].config.text_config.hidden_size)] * len(batch.images)
+    heads = pupil().heads
+    same = replace(batch, seen=(near, replace(far, speed_mps=near.speed_mps)))
+    apart = heads(images, same)["reach"]
+    together = heads(images, replace(same, twins=((0, 1),)))["reach"]
+    # Blind, both sides get one answer: its errors are 8 m in sum, and so is that of the difference.
+    beta = REACH_BETA_M / 2
+    assert float(together.detach()) == pytest.approx((2 * float(apart.detach()) + 8 - beta) / 3)
+
+
+def test_the_decoder_is_taught_to_hold_how_far_the_ego_gets():
+    ready = replace(desk(begun()[1]), percepts=True)
+    batch = ready.batch(next(Course([data()], (), clips=4, seed=0).batches(4)))
+    learns = pupil()
+    _, percepts = learns(batch)
+    percepts["meant"].backward()
+    reached = {part_of(n) for n, p in learns.named_parameters() if (p.grad != 0).any()}
+    assert reached >= {"projector", "decoder", "heads"}
+
+
+def test_what_the_decoder_holds_is_read_where_each_prompt_ends():
+    ready = replace(desk(begun()[1]), percepts=True)
+    batch = ready.batch(next(Course([data()], (), clips=4, seed=0).batches(4)))
+    learns = pupil().eval()
+    before = learns(batch)[1]["meant"]
+    answer = batch.sections >= 0
+    ids = batch.input_ids.clone()
+    ids[:, -answer.shape[1] :][answer] = batch.targets[answer].flip(0)
+    after = learns(replace(batch, input_ids=ids))[1]["meant"]
+    assert torch.equal(before, after)  # nothing of the answers is held yet
+    first = ids.shape[1] - int(answer[0].sum()) - 1
+    ids[0, first] = ids[0, first - 1]  # the last word of the first prompt
+    assert not torch.equal(before, learns(replace(batch, input_ids=ids))[1]["meant"])

@@ -33,6 +33,7 @@ from drivevlm.model.config import RANDOM
 from drivevlm.model.storage import load_model, save_model
 from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer, pretrained_tokenizer
 from drivevlm.train.batch import Desk, See, pixels_of
+from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.learner import rates_of
@@ -174,7 +175,10 @@ def _pupil(model: Any, learning: Learning, width: int) -> Pupil:
         return Pupil(model, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Pupil(model, Heads(width))
+        heads = Heads(width)
+    if learning.settings.start:
+        restore_heads(heads, Path(learning.settings.start).expanduser())
+    return Pupil(model, heads)
 
 
 def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:

@@ -92,7 +92,7 @@ BUDGETS = (
     Budget(6, 12, label="CAM_FRONT now"),
     Budget(2, 4, label="BACK", until_s=0.25),
     Budget(4, 8, until_s=0.25),
-    Budget(3, 6, label="CAM_FRONT -"),
+    Budget(3, 6, label="CAM_FRONT "),
     Budget(1, 2),
 )
 """Most where the ego is going: with nuScenes' six cameras and two images each 188 tokens."""

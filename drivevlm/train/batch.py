@@ -73,6 +73,7 @@ class Batch:
         faults: Clips that had to be left out, and why.
         draw: Seed of whatever the model itself draws, dropout of adapters say.
         seen: Of each row, what there is to see.
+        twins: Rows of both sides of a pair.
     """
 
     input_ids: Tensor
@@ -89,6 +90,7 @@ class Batch:
     faults: dict[str, str]
     draw: int
     seen: tuple[Seen, ...]
+    twins: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +130,9 @@ class Desk:
         """The lessons of these places. A clip that cannot be read is left out, and told."""
         rows: list[_Row] = []
         faults: dict[str, str] = {}
+        twins: list[tuple[int, int]] = []
         for place in places:
+            before = len(rows)
             try:
                 lessons = self.lessons(place)
             except (FrameError, DataError) as error:
@@ -141,7 +145,10 @@ class Desk:
                     rows.append(_Row(lesson, looked, seen))
                 except (FrameError, DataError) as error:
                     faults[lesson.token] = str(error)
-        return self._padded(rows, faults, draw=places[0].number)
+            if len(rows) == before + 2:
+                twins.append((before, before + 1))
+        made = self._padded(rows, faults, draw=places[0].number)
+        return replace(made, twins=tuple(twins))
 
     def check_longest(self) -> None:
         """Raises TrainError where the longest lessons pass the model's context.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -93,6 +93,24 @@ def restore(learner: Learner, checkpoint: Path) -> None:
             learner.optimiser.state[parameter] = {
                 kind: _as_kept(kept[f"{kind}.{name}"], parameter, kind) for kind in _MOMENTS
             }
+
+
+def restore_heads(heads: torch.nn.Module, checkpoint: Path) -> bool:
+    """Let heads go on as they were in the training that left this checkpoint, if it left such.
+
+    Returns whether it did: a model that was exported has none, an older training others.
+    """
+    if not (checkpoint / _STATE).is_file():
+        return False
+    with safe_open(checkpoint / _STATE, framework="pt") as kept:
+        of_heads = {name: f"weight.heads.{name}" for name in heads.state_dict()}
+        if not set(of_heads.values()) <= set(kept.keys()):
+            return False
+        found = {name: kept.get_tensor(key) for name, key in of_heads.items()}
+    if any(found[name].shape != mine.shape for name, mine in heads.state_dict().items()):
+        return False
+    heads.load_state_dict(found)
+    return True
 
 
 def _as_kept(tensor: Tensor, parameter: Tensor, kind: str) -> Tensor:

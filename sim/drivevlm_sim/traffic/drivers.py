@@ -31,8 +31,11 @@ _TOP_SPEED_MPS = {Body.BICYCLE: 5.5}
 
 
 def body_of(type_name: str) -> Body:
-    """The body of a vehicle type such as ``sedan_3``."""
-    return Body(type_name.rsplit("_", 1)[0])
+    """The body of a vehicle type such as ``sedan_3``.
+
+    SUMO gives a vehicle whose driver was changed a type of its own: ``van_2@blocker_3``.
+    """
+    return Body(type_name.split("@", 1)[0].rsplit("_", 1)[0])
 
 
 def types_xml(rng: Random, bodies: Sequence[Body] = VEHICLES) -> list[str]:
