@@ -379,8 +379,22 @@ def test_the_table_opens_it(folder):
     vlm.close()
 
 
+def test_int8_writes_by_the_grammar_and_says_so_in_its_revision(folder, vlm):
+    small = NativeVLM(NativeConfig(model=str(folder), quantisation="int8"))
+    assert admits(PLAN, small.submit(ask()).result().texts[0])
+    assert small.revision == f"{vlm.revision} int8"
+    small.close()
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"dtype": "float16"}, {"cached_images": -1}, {"batch_size": 0}, {"threads": -1}]
+    "wrong",
+    [
+        {"dtype": "float16"},
+        {"quantisation": "bnb_4bit"},
+        {"cached_images": -1},
+        {"batch_size": 0},
+        {"threads": -1},
+    ],
 )
 def test_a_wrong_setting_is_told(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

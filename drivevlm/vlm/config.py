@@ -66,6 +66,7 @@ class NativeConfig:
         dtype: ``float32``, ``bfloat16``; ``auto`` is float32 on the CPU and the checkpoint's own
             elsewhere.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` is the first GPU if there is one.
+        quantisation: ``none``; ``int8``, the language part's weights on the CPU.
         batch_size: Rows written at once. Batching changes the last bits of the arithmetic, hence
             now and then a token: only 1 repeats exactly whatever else is asked meanwhile.
         batch_wait_ms: How long a batch waits to fill up.
@@ -78,6 +79,7 @@ class NativeConfig:
     model: str = ""
     dtype: str = "auto"
     device: str = "auto"
+    quantisation: str = "none"
     batch_size: int = 1
     batch_wait_ms: float = 5.0
     threads: int = 0
@@ -86,6 +88,8 @@ class NativeConfig:
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"dtype must be auto, float32 or bfloat16: {self.dtype!r}")
+        if self.quantisation not in ("none", "int8"):
+            raise ValueError(f"quantisation must be none or int8: {self.quantisation!r}")
         if self.cached_images < 0:
             raise ValueError(f"cached_images must not be negative: {self.cached_images}")
         _check_batches(self)

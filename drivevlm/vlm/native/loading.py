@@ -16,6 +16,7 @@ from drivevlm.vlm.config import NativeConfig
 from drivevlm.vlm.loading import LoadedModel, end_tokens, quiet, torch_device
 from drivevlm.vlm.matcher import Grammars
 from drivevlm.vlm.native.vocabulary import word_tokenizer
+from drivevlm.vlm.quantise import quantise_language_model
 from drivevlm.vlm.seam import VLMError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -25,6 +26,8 @@ def load(config: NativeConfig) -> LoadedModel:
     """Load a model as its config says. Raises VLMError, one line, where that cannot be."""
     folder = _folder(config)
     device = torch_device(config.device)
+    if config.quantisation == "int8" and device != "cpu":
+        raise VLMError("quantisation int8 is for the CPU: set it to none on a GPU")
     if config.threads:
         torch.set_num_threads(config.threads)
     asked = "float32" if config.dtype == "auto" and device == "cpu" else config.dtype
@@ -38,6 +41,10 @@ def load(config: NativeConfig) -> LoadedModel:
         except ModelError as error:
             raise VLMError(str(error)) from error
     model = network.to(device).eval()
+    kind = str(model.dtype).removeprefix("torch.")
+    if config.quantisation == "int8":
+        quantise_language_model(model.language_model)
+        kind += " int8"
     chat = Chat(processor)
     ends = end_tokens(model, chat)
     pad_token = chat.tokenizer.pad_token_id
@@ -50,7 +57,7 @@ def load(config: NativeConfig) -> LoadedModel:
         end_tokens=ends,
         pad_token=min(ends) if pad_token is None else pad_token,
         context_tokens=getattr(model.config.text_config, "max_position_embeddings", None),
-        revision=f"{checkpoint.digest(folder)} {str(model.dtype).removeprefix('torch.')}",
+        revision=f"{checkpoint.digest(folder)} {kind}",
     )
 
 
