@@ -128,6 +128,13 @@ def test_a_plan_older_than_the_limit_is_held_back():
     assert failed(made(straight()), now_us=2_000_001) == {"age"}
 
 
+def test_a_plan_of_the_future_is_held_back_but_not_for_some_milliseconds():
+    assert failed(made(straight()), now_us=950_000) == set()
+    found = verdict(made(straight()), now_us=949_999)
+    assert {check.name for check in found.failed} == {"age"}
+    assert str(verdict(made(straight()), now_us=-11_000_000)) == "age -12, limit -0.05"
+
+
 def test_a_first_point_at_another_speed_than_the_egos_is_held_back():
     assert failed(made(straight()), then_mps=SPEED_MPS - 2.9) == set()
     assert failed(made(straight()), then_mps=SPEED_MPS - 3.1) == {"start_speed"}

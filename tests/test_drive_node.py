@@ -261,27 +261,6 @@ def test_a_plan_that_no_output_took_does_not_count_as_published():
     assert "none of trajectory, candidate_trajectories, path could be published" in found.told[1]
 
 
-class SlowBus(LocalBus):
-    """To make a trajectory's message takes longer than a plan may live."""
-
-    def make(self, type_name, **fields):
-        if type_name == "autoware_planning_msgs/msg/Trajectory":
-            self.clock.now_us += 1_100_000
-        return super().make(type_name, **fields)
-
-
-@pytest.mark.parametrize("fallback", ["none", "previous"])
-def test_a_plan_that_grows_too_old_on_its_way_out_is_held_back_at_the_last_moment(fallback):
-    values = RIG_OF_ONE | {"fallback.kind": fallback}
-    found = Car(bus=SlowBus(), values=values).start().drive(0.0)
-    assert not any(found.sent(name) for name in ("trajectory", "candidate_trajectories", "path"))
-    gate = json.loads(found.sent("reasoning")[-1].data)["gate"]
-    assert [check["name"] for check in gate["checks"] if not check["passed"]] == ["age"]
-    assert "published" not in found.values_told
-    assert found.values_told["gate_age"] == "1"
-    assert "the gate held the plan back: age 1.1" in found.told[1]
-
-
 def test_one_configuration_is_one_generator_and_another_one_is_another():
     one, same, other = Car(), Car(), car(gate__start_m=2.0)
     ids = []

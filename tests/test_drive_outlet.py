@@ -1,8 +1,9 @@
 """Laws of the way out of the runtime: what goes first, what goes on, and what objects it needs."""
 
 import pytest
-from drive_cases import RIG, SPEED_MPS, START_US, Ears, Puppet, Vehicle, straight
+from drive_cases import RIG, SPEED_MPS, START_US, Ears, Puppet, Vehicle, sample, straight
 
+from drivevlm.drive import outlet
 from drivevlm.drive.buffers import Objects
 from drivevlm.drive.config import DriveConfig, Fallback, FallbackConfig, GateConfig, SyncConfig
 from drivevlm.drive.health import Level
@@ -80,6 +81,23 @@ def test_a_clock_that_goes_back_while_a_plan_is_made_voids_it_though_nothing_els
     found.drive(0.6, from_s=0.6)
     assert found.counts["dropped_cleared"] == found.counts["cleared"] == 1
     assert len(found.ears.trajectories) == 6
+
+
+def test_a_clearing_while_a_plan_is_judged_voids_it_and_it_is_no_last_plan(monkeypatch):
+    """Another thread's odometry: the ego is put 0.3 m aside in time that begins anew."""
+    found = vehicle(GOOD, FAILED, fallback=FallbackConfig(Fallback.PREVIOUS))
+    judged = outlet.judge
+
+    def judge(trajectory, **more):
+        verdict = judged(trajectory, **more)
+        monkeypatch.setattr(outlet, "judge", judged)
+        found.runtime.on_odometry(sample(START_US - 10_000, 0.3))
+        return verdict
+
+    monkeypatch.setattr(outlet, "judge", judge)
+    found.drive(0.1)
+    assert found.counts == {"cleared": 1, "dropped_cleared": 1, "failed_unreadable": 1}
+    assert found.ears.trajectories == []
 
 
 @pytest.mark.parametrize("needed", [False, True])

@@ -7,10 +7,12 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from drivevlm.drive.odometry import OdometrySample
 from drivevlm.drive.plan_message import trajectory_of
 from drivevlm.drive.replay.event import CLOCK
 from drivevlm.drive.replay.motion import EgoMotion
+from drivevlm.drive.topics import TRAJECTORY
+from drivevlm.drive.wire.config import DdsConfig
 from drivevlm.world.pose import Pose2, Pose3
 from drivevlm.world.track import QuaternionPose
 
@@ -194,6 +198,16 @@ def of_the_future(soak):
     soak.sent[5] = node.Sent(stamp_us, stamp_us - 60_000, soak.sent[5].wall_s)
 
 
+def of_the_future_as_the_node_saw(soak):
+    stamp_us = soak.sent[5].stamp_us
+    soak.sent[5] = node.Sent(stamp_us, stamp_us - 12_000_000, 0.7, stamp_us - 12_000_000)
+
+
+def too_old_as_the_node_saw(soak):
+    stamp_us = soak.sent[5].stamp_us
+    soak.sent[5] = node.Sent(stamp_us, stamp_us + 1_000_002, 0.7, stamp_us + 1_000_001)
+
+
 def never_recovered(soak):
     soak.episodes[0].over_s = 100.0
 
@@ -221,6 +235,8 @@ def growing(soak):
         (lambda soak: soak.invalid.append("it leaps"), "invalid plans"),
         (too_old, "plans older than 1 s, or of the future"),
         (of_the_future, "plans older than 1 s, or of the future"),
+        (of_the_future_as_the_node_saw, "plans older than 1 s, or of the future"),
+        (too_old_as_the_node_saw, "plans older than 1 s, or of the future"),
         (lambda soak: soak.raised.append("KeyError"), "exceptions"),
         (never_recovered, "a valid plan again"),
         (late_again, "a valid plan again"),
@@ -234,6 +250,44 @@ def test_each_bound_breaks_where_it_is_not_kept_and_no_other_does(harm, what):
     harm(soak)
     (found,) = broken(soak)
     assert found.startswith(what)
+
+
+@pytest.mark.parametrize("by_us", [-12_000_000, 12_000_000])
+def test_a_clock_that_jumps_after_the_nodes_last_look_makes_no_plan_untimely(by_us):
+    soak = whole()
+    sent = soak.sent[5]
+    soak.sent[5] = node.Sent(sent.stamp_us, sent.now_us + by_us, sent.wall_s, sent.now_us)
+    assert broken(soak) == []
+
+
+def test_the_node_has_looked_at_the_clock_only_if_it_did_so_after_the_message_was_made():
+    pytest.importorskip("cyclonedds")
+    notes: list = []
+
+    def set_clock(sec):
+        bus._on_clock(SimpleNamespace(clock=SimpleNamespace(sec=sec, nanosec=0)))
+
+    domain = import_module("wire_cases").loopback().domain
+    config = DdsConfig(domain, loopback=True, use_sim_time=True)
+    with node.SpyBus(config, notes.append) as bus:
+        topic = node.NAMES.of(TRAJECTORY)
+        send = bus.publisher(topic, TRAJECTORY.type_name, TRAJECTORY.qos)
+        set_clock(9)
+        for looks in (True, False):
+            bus.now_us()  # too early
+            plan = bus.make(TRAJECTORY.type_name)
+            if looks:
+                assert bus.now_us() == 9_000_000
+            other = threading.Thread(target=bus.now_us)  # its look is not the sender's
+            other.start()
+            other.join()
+            set_clock(5)
+            send(plan)
+            set_clock(9)
+    assert [(sent.now_us, sent.looked_us) for sent in notes] == [
+        (5_000_000, 9_000_000),
+        (5_000_000, None),
+    ]
 
 
 def test_ticks_that_a_fault_touched_need_no_plan():

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 import psutil
@@ -48,11 +49,20 @@ WILD = "SCENE: none | Off it goes.\nPLAN: " + " ".join(f"{99 * k}.00,0.00" for k
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A trajectory that is sent next: its stamp, the node's clock, and the wall's."""
+    """A trajectory that is sent next.
+
+    Attributes:
+        stamp_us: Of its header.
+        now_us: The node's clock.
+        wall_s: The wall's.
+        looked_us: The node's clock as the thread that sends saw it last, since the message was
+            made; None where it did not look.
+    """
 
     stamp_us: int
     now_us: int
     wall_s: float
+    looked_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +92,27 @@ Note = Sent | Outcome | Memory | Raised | None
 """None is the last one."""
 
 
+class Look(threading.local):
+    """What a thread saw on the clock since it made a message."""
+
+    now_us: int | None = None
+
+
 class SpyBus(DdsBus):
-    """Notes each trajectory just before it is sent."""
+    """Notes each trajectory just before it is sent, and the node's last look at the clock."""
 
     def __init__(self, config: DdsConfig, note: Callable[[Note], None]) -> None:
+        self._look = Look()
         super().__init__(config)
         self._note = note
+
+    def now_us(self) -> int:
+        now_us = self._look.now_us = super().now_us()
+        return now_us
+
+    def make(self, type_name: str, **fields: Any) -> Message:
+        self._look.now_us = None
+        return super().make(type_name, **fields)
 
     def publisher(self, topic: str, type_name: str, qos: Qos) -> Send:
         send = super().publisher(topic, type_name, qos)
@@ -95,7 +120,9 @@ class SpyBus(DdsBus):
             return send
 
         def noted(message: Message) -> None:
-            self._note(Sent(stamp_us_of(message), self.now_us(), time.monotonic()))
+            looked_us = self._look.now_us
+            now_us, wall_s = self.now_us(), time.monotonic()
+            self._note(Sent(stamp_us_of(message), now_us, wall_s, looked_us))
             send(message)
 
         return noted

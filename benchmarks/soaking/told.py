@@ -16,7 +16,7 @@ from rich.table import Table
 
 from soaking.episodes import LOSS
 from soaking.heard import Soak
-from soaking.node import Memory
+from soaking.node import Memory, Sent
 
 LEAST_SHARE, MOST_AGE_S, MOST_RECOVERY_S, MOST_SILENCE_S, MOST_GROWTH_MB = 0.95, 1.0, 2.0, 0.5, 8.0
 LATE_S = 0.25
@@ -80,11 +80,26 @@ def _most(what: str, values: Sequence[float], limit: float) -> Bound:
 
 
 def _ages_s(soak: Soak) -> list[float]:
-    return [(sent.now_us - sent.stamp_us) / 1e6 for sent in soak.sent]
+    return [_age_s(sent) for sent in soak.sent]
+
+
+def _age_s(sent: Sent) -> float:
+    """When it was sent, or when the node looked at the clock last, if it was in time then.
+
+    No node can tell that the clock jumps between that look and the wire. One that looks before the
+    message is made, which takes its time, has not looked.
+    """
+    seen_us = [us for us in (sent.now_us, sent.looked_us) if us is not None]
+    ages_s = [(us - sent.stamp_us) / 1e6 for us in seen_us]
+    return next((age_s for age_s in ages_s if _timely(age_s)), ages_s[0])
+
+
+def _timely(age_s: float) -> bool:
+    return YOUNGEST_S <= age_s <= MOST_AGE_S
 
 
 def _untimely_s(soak: Soak) -> list[float]:
-    return [age_s for age_s in _ages_s(soak) if not YOUNGEST_S <= age_s <= MOST_AGE_S]
+    return [age_s for age_s in _ages_s(soak) if not _timely(age_s)]
 
 
 def _kept(memory: Sequence[Memory]) -> Sequence[Memory]:

@@ -9,6 +9,10 @@ from enum import Enum
 from drivevlm.world import body
 from drivevlm.world.clip import RIG_SPREAD_US
 
+SLACK_US = 50_000
+"""A system's clock is set back by some milliseconds now and then, and ``/clock`` goes in steps:
+that clears nothing, and makes no plan one of the future."""
+
 
 class Fallback(str, Enum):
     """What is published in place of a plan that failed."""
@@ -113,7 +117,8 @@ class GateConfig:
     """Limits that a trajectory must keep to be published.
 
     Attributes:
-        max_plan_age_s: From decision time to publishing.
+        max_plan_age_s: From decision time to publishing; a decision time that has yet to come, by
+            more than ``SLACK_US``, is not allowed either.
         start_m: From where the ego is now to the path.
         start_speed_mps: Between the first point and the ego's speed at decision time.
         behind_m: How far behind the ego the first point, and now the last one, may lie.

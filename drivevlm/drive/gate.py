@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from drivevlm.baselines.motions import SLOWEST_TURNING_MPS
-from drivevlm.drive.config import GateConfig, VehicleConfig
+from drivevlm.drive.config import SLACK_US, GateConfig, VehicleConfig
 from drivevlm.drive.odometry import OdometrySample
 from drivevlm.drive.plan_message import Trajectory
 from drivevlm.world.boxes import Box3, footprint_m
@@ -107,14 +107,13 @@ def judge(
     if wild:
         return GateVerdict((finite,))
     step_s = float(np.diff(trajectory.time_s, prepend=0.0).min())
-    age_s = (now_us - trajectory.stamp_us) / 1e6
     where = None if now is None else _then_from_now(trajectory, now)
     off_mps = abs(float(trajectory.speed_mps[0]) - then_mps)
     return GateVerdict(
         (
             finite,
             Check(CheckName.MONOTONE, step_s > 0, step_s, 0.0),
-            _at_most(CheckName.AGE, age_s, limits.max_plan_age_s),
+            age_check(trajectory, now_us, limits),
             _at_most(CheckName.START, _off_path_m(trajectory, where), limits.start_m),
             _at_most(CheckName.START_SPEED, off_mps, limits.start_speed_mps),
             _at_most(CheckName.BEHIND, _behind_m(trajectory, where), limits.behind_m),
@@ -122,6 +121,14 @@ def judge(
             _clear(trajectory, objects, limits, vehicle),
         )
     )
+
+
+def age_check(trajectory: Trajectory, now_us: int, limits: GateConfig) -> Check:
+    """Neither too old nor of the future: where the node's clock jumped back, all earlier is."""
+    age_s, youngest_s = (now_us - trajectory.stamp_us) / 1e6, -SLACK_US / 1e6
+    if age_s < youngest_s:
+        return Check(CheckName.AGE, False, age_s, youngest_s)
+    return _at_most(CheckName.AGE, age_s, limits.max_plan_age_s)
 
 
 def clearance_m(

@@ -12,7 +12,7 @@ from drivevlm.drive.fallback import fallback_trajectory
 from drivevlm.drive.gate import CheckName, GateVerdict, judge
 from drivevlm.drive.health import Health
 from drivevlm.drive.plan_message import Trajectory, trajectory_of
-from drivevlm.drive.publish import Publish, Reasoning, TooOldError
+from drivevlm.drive.publish import Publish, Reasoning, UntimelyError
 from drivevlm.drive.sync import Moment, moved, newest_objects
 from drivevlm.world.boxes import Box3
 from drivevlm.world.decision import Decision
@@ -36,6 +36,7 @@ class Outlet:
         publish: Where outputs go.
         config: Settings.
         health: Is told of all that happens.
+        scene: The first one's name.
         seen: What is stored now.
         clock_us: The node's clock.
     """
@@ -46,6 +47,7 @@ class Outlet:
         config: DriveConfig,
         health: Health,
         *,
+        scene: str,
         seen: Callable[[], Seen],
         clock_us: Callable[[], int],
     ) -> None:
@@ -55,11 +57,15 @@ class Outlet:
         self._seen = seen
         self._clock_us = clock_us
         self._lock = threading.Lock()
+        self._scene = scene
         self._last: Trajectory | None = None
         self._since_us: int | None = None
 
-    def decided(self, result: Decided) -> Reasoning:
-        """Judge a decision that is there in time, and publish it where it passes."""
+    def decided(self, result: Decided) -> Reasoning | None:
+        """Judge a decision that is there in time, and publish it where it passes.
+
+        None where history was cleared meanwhile, so that the plan went nowhere.
+        """
         decision, clip, ego = result.decision, result.moment.clip, result.moment.ego
         now_us = self._clock_us()
         self._health.took({**decision.timings_ms, "latency": (now_us - clip.t0_us) / 1e3})
@@ -70,11 +76,14 @@ class Outlet:
             verdict = self._judge(trajectory, now_us, ego.speed_mps)
         reasoning = Reasoning(clip.t0_us, clip.token, decision, verdict)
         if trajectory is not None and verdict is not None and verdict.passed:
+            if not self._kept(trajectory, clip.scene):
+                return None
             try:
-                self._passed(trajectory)  # first: the vehicle waits for nothing else
+                self._publish.trajectory(trajectory)  # first: the vehicle waits for nothing else
+                self._health.planned(trajectory.stamp_us)
                 return reasoning
-            except TooOldError:
-                verdict = self._judge(trajectory, self._clock_us(), ego.speed_mps)
+            except UntimelyError as error:
+                verdict = self._judge(trajectory, error.now_us, ego.speed_mps)
                 reasoning = replace(reasoning, verdict=verdict)
             finally:
                 self._publish.reasoning(reasoning)
@@ -101,10 +110,13 @@ class Outlet:
         if since_us is not None and now_us - since_us > self._config.fallback.after_s * 1e6:
             self._fall_back(now_us)
 
-    def cleared(self, now_us: int) -> None:
-        """History is void, and with it the last plan: its stamp and frame mean nothing now."""
+    def cleared(self, now_us: int, scene: str) -> None:
+        """History is void, and with it the last plan: its stamp and frame mean nothing now.
+
+        So is a plan of a decision that bears another name than ``scene``, which begins.
+        """
         with self._lock:
-            self._last = None
+            self._scene, self._last = scene, None
             self._since_us = None if self._since_us is None else now_us
 
     def _held_back(self, verdict: GateVerdict) -> None:
@@ -112,11 +124,13 @@ class Outlet:
             self._health.count(f"gate_{check.name.value}")
         self.unplanned("dropped_gate", f"the gate held the plan back: {verdict}")
 
-    def _passed(self, trajectory: Trajectory) -> None:
+    def _kept(self, trajectory: Trajectory, scene: str) -> bool:
+        """As the last plan, unless its scene is over: other threads may have cleared it."""
         with self._lock:
+            if scene != self._scene:
+                return False
             self._last, self._since_us = trajectory, trajectory.stamp_us
-        self._publish.trajectory(trajectory)
-        self._health.planned(trajectory.stamp_us)
+            return True
 
     def _fall_back(self, now_us: int) -> None:
         kind = self._config.fallback.kind
@@ -138,7 +152,7 @@ class Outlet:
             return
         try:
             self._publish.trajectory(trajectory)
-        except TooOldError:
+        except UntimelyError:
             self._health.count("fallback_held_back")
             return
         self._health.fell_back(kind.value)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from drivevlm.drive.bus import Bus, Message, Send
+from drivevlm.drive.gate import age_check
 from drivevlm.drive.health import Diagnostic, Level
 from drivevlm.drive.messages.markers import decision_markers, fallback_markers
 from drivevlm.drive.messages.outgoing import (
@@ -23,7 +24,7 @@ from drivevlm.drive.node_config import NodeConfig, OutputConfig
 from drivevlm.drive.notices import Notices
 from drivevlm.drive.parameters import values_of
 from drivevlm.drive.plan_message import Source, Trajectory
-from drivevlm.drive.publish import Reasoning, TooOldError
+from drivevlm.drive.publish import Reasoning, UntimelyError
 from drivevlm.drive.topics import (
     CANDIDATES,
     DIAGNOSTICS,
@@ -142,7 +143,8 @@ class Outputs:
         """A plan, or a fallback.
 
         Raises:
-            TooOldError: While its messages were made it grew too old to be sent.
+            UntimelyError: While its messages were made it grew too old to be sent, or the clock
+                jumped back.
             OutputError: No output took it.
         """
         stamp_ns = self._nanoseconds.ns_of(trajectory.stamp_us)
@@ -155,12 +157,18 @@ class Outputs:
             "path": lambda: path_message(bus, trajectory, stamp_ns),
         }
         wanted = [name for name in OF_A_PLAN if name in self._on]
-        until_us = trajectory.stamp_us + self._config.drive.gate.max_plan_age_s * 1e6
-        sent = [name for name in wanted if self._sent(name, makers[name], until_us)]
+        untimely_us: list[int] = []
+
+        def in_time() -> bool:
+            now_us = bus.now_us()
+            if not age_check(trajectory, now_us, self._config.drive.gate).passed:
+                untimely_us.append(now_us)
+            return not untimely_us  # a clock that jumps to and fro mends nothing
+
+        sent = [name for name in wanted if self._sent(name, makers[name], in_time)]
         if wanted and not sent and not self._muted:
-            late_s = (bus.now_us() - until_us) / 1e6
-            if late_s > 0:
-                raise TooOldError(f"it is {late_s:.3f} s too old")
+            if untimely_us:
+                raise UntimelyError(untimely_us[0])
             raise OutputError(f"none of {', '.join(wanted)} could be published")
         if trajectory.source is not Source.PLANNER:
             self._sent("markers", lambda: fallback_markers(bus, trajectory, stamp_ns))
@@ -189,14 +197,16 @@ class Outputs:
             return stamped_string_message(self._bus, text, stamp_ns)
         return string_message(self._bus, text)
 
-    def _sent(self, name: str, make: Callable[[], Message], until_us: float = float("inf")) -> bool:
-        """Nothing is sent after ``until_us`` on the node's clock: to make it takes its time."""
+    def _sent(
+        self, name: str, make: Callable[[], Message], in_time: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """``in_time`` is asked last of all: to make a message takes its time."""
         if name not in self._on or self._muted:
             return False
         topic, send = self._on[name]
         try:
             message = make()
-            if self._bus.now_us() > until_us:
+            if not in_time():
                 return False
             send(message)
         # A message class may refuse a field, and a wire a message, in ways that nobody foresaw:

@@ -62,8 +62,18 @@ class Ended:
     why: str = ""
 
 
-class TooOldError(Exception):
-    """A plan that was young enough for the gate grew too old on its way out: it was not sent."""
+class UntimelyError(Exception):
+    """A plan that was in time for the gate was so no more on its way out: it was not sent.
+
+    It grew too old, or the clock jumped back and left it in the future.
+
+    Attributes:
+        now_us: The node's clock, by which it was out of time.
+    """
+
+    def __init__(self, now_us: int) -> None:
+        super().__init__(f"out of time at {now_us} us on the node's clock")
+        self.now_us = now_us
 
 
 class Publish(Protocol):
@@ -72,7 +82,7 @@ class Publish(Protocol):
     def trajectory(self, trajectory: Trajectory) -> None:
         """A plan that passed the gate, or a fallback, which says so in its ``source``.
 
-        Raises TooOldError where it is older than ``max_plan_age_s`` by now.
+        Raises UntimelyError where it is too old by now, or of the future.
         """
 
     def reasoning(self, reasoning: Reasoning) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from drivevlm.drive.buffers import Buffers, Encoded, Objects, Seen
-from drivevlm.drive.config import DriveConfig
+from drivevlm.drive.config import SLACK_US, DriveConfig
 from drivevlm.drive.health import MODEL, PLANNER, PROMPT, REVISION, Health
 from drivevlm.drive.odometry import OdometrySample
 from drivevlm.drive.outlet import Decided, Outlet
@@ -20,8 +20,6 @@ from drivevlm.world.camera import Camera
 from drivevlm.world.clip import RouteCommand
 
 ODOMETRY, OBJECTS = "odometry", "objects"
-SLACK_US = 50_000
-"""A system's clock is set back by some milliseconds now and then: that clears nothing."""
 TOGETHER_US = 25_000
 """Cameras that fire together have stamps so near (nuScenes' front ones 8 ms): no nearer image is to
 be waited for."""
@@ -92,10 +90,12 @@ class Runtime:
         self._buffers = Buffers(config, self.health.count)
         desk: type[Desk[DecisionTask, Decided | Refusal]] = Desk if lockstep else Worker
         self._desk = desk(self._decide, self._deliver, self._lost, clock_us)
-        self._outlet = Outlet(publish, config, self.health, seen=self._seen, clock_us=clock_us)
         self._ended = ended
         self._scenes = itertools.count() if scenes is None else scenes
         self._scene = self._next_scene()
+        self._outlet = Outlet(
+            publish, config, self.health, scene=self._scene, seen=self._seen, clock_us=clock_us
+        )
         self._pending_us: tuple[int, int] | None = None  # the anchor's stamp, and its arrival
         self._newest_us = -(2**63)
 
@@ -185,7 +185,7 @@ class Runtime:
         if pending is not None:
             self._ended(Ended(pending[0], lost="dropped_cleared", why=cleared))
             self.health.count("dropped_cleared")
-        self._outlet.cleared(now_us)
+        self._outlet.cleared(now_us, self._scene)
         self.health.count("cleared")
         self.health.restarted(now_us)
         self.health.troubled(f"history was cleared: {cleared}")
@@ -236,9 +236,7 @@ class Runtime:
             self._watch(self._clock_us())
             void = task.scene != self._scene
         if void:
-            detail = "history was cleared while it was decided on"
-            self._ended(Ended(task.t0_us, lost="dropped_cleared", why=detail))
-            self.health.count("dropped_cleared")
+            self._overtaken(task)
             return
         missing = result.missing if isinstance(result, Refusal) else result.moment.missing
         for camera, why in missing.items():
@@ -247,8 +245,15 @@ class Runtime:
             lost = f"refused_{result.reason.value}"
             self._outlet.unplanned(lost, result.detail)
             self._ended(Ended(task.t0_us, lost=lost, why=result.detail))
+        elif (reasoning := self._outlet.decided(result)) is not None:
+            self._ended(Ended(task.t0_us, reasoning))
         else:
-            self._ended(Ended(task.t0_us, self._outlet.decided(result)))
+            self._overtaken(task)
+
+    def _overtaken(self, task: DecisionTask) -> None:
+        detail = "history was cleared while it was decided on"
+        self._ended(Ended(task.t0_us, lost="dropped_cleared", why=detail))
+        self.health.count("dropped_cleared")
 
     def _lost(self, task: DecisionTask, why: Lost, detail: str) -> None:
         lost = f"dropped_{why.value}"
