@@ -70,6 +70,7 @@ def test_an_exported_model_is_half_as_large_and_answers_and_knows_how_it_was_ask
     assert not (out / "training.safetensors").exists()
     told = json.loads((out / "taught.json").read_text())
     assert told == json.loads((run / "last" / "taught.json").read_text())
+    assert told["forms"]["plan_first"] == 0.2
     said = replies(packed, out, tmp_path / "eval", "prompt.sections=[PLAN]")
     assert all(text.startswith("PLAN: <v") for text in said.values())
     assert main(["model", "export", f"model={run / 'last'}", f"out={out}"]) == 2

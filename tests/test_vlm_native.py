@@ -386,16 +386,10 @@ def test_int8_writes_by_the_grammar_and_says_so_in_its_revision(folder, vlm):
     small.close()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"dtype": "float16"},
-        {"quantisation": "bnb_4bit"},
-        {"cached_images": -1},
-        {"batch_size": 0},
-        {"threads": -1},
-    ],
-)
-def test_a_wrong_setting_is_told(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        NativeConfig(**wrong)
+WRONG = {"dtype": "float16", "quantisation": "bnb_4bit", "cached_images": -1, "batch_size": 0}
+
+
+@pytest.mark.parametrize(("name", "value"), [*WRONG.items(), ("threads", -1)])
+def test_a_wrong_setting_is_told(name, value):
+    with pytest.raises(ValueError, match=name):
+        NativeConfig(**{name: value})

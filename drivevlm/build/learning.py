@@ -123,7 +123,7 @@ def task_of(
     if accelerator.is_main_process and not (start / "config.json").is_file():
         model, processor = _begun(ready, forms, say)
         new = folder / f"{START}.new"  # a killed process leaves no half of it under its name
-        _save(model, processor, ready.dialogue, new)
+        _save(model, processor, ready, new)
         new.rename(start)
     accelerator.wait_for_everyone()
     with quiet():
@@ -152,7 +152,7 @@ def task_of(
             config.seed,
             percepts=pupil.heads is not None,
         ),
-        save_model=partial(_save, learns, processor, ready.dialogue, adapted=adapted),
+        save_model=partial(_save, learns, processor, ready, adapted=adapted),
         folder=folder,
         accelerator=accelerator,
         validate=validation(
@@ -256,10 +256,10 @@ class _Features:
 
 
 def _save(
-    model: Any, processor: Any, dialogue: Dialogue, folder: Path, *, adapted: bool = False
+    model: Any, processor: Any, ready: Prepared, folder: Path, *, adapted: bool = False
 ) -> None:
     """The whole model, adapters put into the weights of a copy, and how it was asked."""
     whole = copy.deepcopy(model).merge_and_unload() if adapted else model
     with quiet():
         save_model(whole, processor, folder)
-    write_taught(folder, dialogue)
+    write_taught(folder, ready.dialogue, ready.learning.settings.train.forms)

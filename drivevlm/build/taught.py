@@ -9,17 +9,19 @@ from pathlib import Path
 from drivevlm.build.settings import plain
 from drivevlm.dialogue.blocks import Block, Switch
 from drivevlm.dialogue.dialogue import Dialogue
+from drivevlm.train.config import FormShares
 
 TAUGHT = "taught.json"
 
 
-def write_taught(folder: Path, dialogue: Dialogue) -> None:
-    """Keep how a model was asked while it learned."""
+def write_taught(folder: Path, dialogue: Dialogue, forms: FormShares) -> None:
+    """Keep how a model was asked while it learned, and how often for each form of the answer."""
     about = {
         "prompt": dialogue.config.name,
         "words": dialogue.words_digest,
         "images": plain(dialogue.config.images),
         "blocks": {name: switch.value for name, switch in asdict(dialogue.blocks).items()},
+        "forms": asdict(forms),
     }
     (folder / TAUGHT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -28,6 +30,13 @@ def copy_taught(source: Path, folder: Path) -> None:
     """Keep with a copy of a model how it was asked, where that is known."""
     if (source / TAUGHT).is_file():
         (folder / TAUGHT).write_bytes((source / TAUGHT).read_bytes())
+
+
+def taught_forms(folder: Path) -> tuple[str, ...] | None:
+    """Names of the answer's forms that a model was taught; None where its folder does not tell."""
+    file = folder / TAUGHT
+    shares = json.loads(file.read_text(encoding="utf-8")).get("forms") if file.is_file() else None
+    return None if shares is None else tuple(name for name, share in shares.items() if share)
 
 
 def unlike_taught(folder: Path, dialogue: Dialogue) -> list[str]:

@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/sees.py``: rows, data, runs, figures and the table."""
