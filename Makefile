@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Every extra but [ros], which needs a sourced ROS 2.
 EXTRAS := dev,train,sim,dds
+# The others take data (sees.py) or half an hour (soak.py).
+BENCHES = $(filter-out benchmarks/sees.py benchmarks/soak.py,$(wildcard benchmarks/*.py))
 
 .PHONY: demo demo-world test test-all lint bench clean help
 
@@ -35,7 +37,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test-ready
-	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	set -e; for script in $(BENCHES); do $(BIN)/python $$script; done
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt
 	.ci/install $(PYTHON) $(VENV) ""
