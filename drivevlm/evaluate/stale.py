@@ -244,7 +244,10 @@ class _Heard:
             )
         elif self.name == HEARD:
             fallbacks = len(self.real) - len(self.plans)
-            yield f"{HEARD}: {len(self.real)} trajectories were heard, {fallbacks} are fallbacks"
+            yield (
+                f"{HEARD}: {len(self.real)} trajectories were heard, {fallbacks} are fallbacks; "
+                "they are as late as the recording's clock tells, `rate` times what the wall's does"
+            )
         else:
             yield f"{MEASURED}: a plan is heard when the run's own planner had made it, no later"
         stamps: dict[str, set[int]] = {}
