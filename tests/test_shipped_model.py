@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +24,8 @@ from drivevlm.vlm.seam import TextPart, VLMError
 PAIR = "random-2/8/jaywalker/536-v9-490"
 EIGHT = ["data=demo_twins", "prompt.sections=[SCENE,SPATIAL,DECIDE,PLAN]"]
 FLAT = tuple(flat_words())
+SLICE = Path(__file__).parents[1] / "results" / "slice.json"
+REMAKE = "other weights need another slice: results/README.md tells how it is made"
 
 
 def parts_of(*words: str) -> Parts:
@@ -50,6 +54,21 @@ def test_the_default_is_the_model_that_ships_and_is_not_called_untrained(tmp_pat
     told = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert (told["data"]["frames"], told["block"]["prior"]) == (2, "off")
     assert told["prompt"]["name"] == "native/native"
+
+
+@pytest.mark.parametrize(("row", "data"), [("plan_only", "twins"), ("full", "scenes")])
+def test_the_weights_plan_as_well_as_is_told_beside_them(row, data, tmp_path):
+    told = json.loads(SLICE.read_text())
+    kept = next(each for each in told["rows"] if each["row"] == row)["on"][data]
+    _, verb, *words = shlex.split(kept["command"])
+    assert main([verb, *words, f"out={tmp_path}"]) == 0
+    found = json.loads((tmp_path / "results.json").read_text())["planners"]["vlm"]
+    assert found["model"]["revision"] == kept["revision"], REMAKE
+    l2_m = found["protocols"]["exact"]["l2_m"]
+    assert l2_m == pytest.approx(kept["all"]["l2_m"], abs=0.02), REMAKE
+    assert found["protocols"]["exact"]["n"] == kept["all"]["n"] > 5
+    if data == "twins":
+        assert found["twins"]["pair"] == kept["twins"]["pair"]
 
 
 @pytest.mark.parametrize("data", [("data=demo",), ("data=demo_twins",), FLAT], ids=lambda d: d[0])

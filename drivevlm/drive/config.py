@@ -117,8 +117,8 @@ class GateConfig:
     """Limits that a trajectory must keep to be published.
 
     Attributes:
-        max_plan_age_s: From decision time to publishing; a decision time that has yet to come, by
-            more than ``SLACK_US``, is not allowed either.
+        max_plan_age_s: From decision time to publishing; a decision time more than 50 ms ahead of
+            the clock is not allowed either.
         start_m: From where the ego is now to the path.
         start_speed_mps: Between the first point and the ego's speed at decision time.
         behind_m: How far behind the ego the first point, and now the last one, may lie.
