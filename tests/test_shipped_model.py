@@ -16,6 +16,7 @@ from drivevlm.build.asked import ASKED, UNTAUGHT
 from drivevlm.build.parts import Parts
 from drivevlm.build.table import Chosen
 from drivevlm.dialogue.blocks import Block
+from drivevlm.model.config import ProjectorConfig
 from drivevlm.vlm import config
 from drivevlm.vlm.config import SHIPPED, NativeConfig
 from drivevlm.vlm.native.engine import NativeVLM
@@ -80,6 +81,9 @@ def test_it_is_asked_as_it_was_taught(data):
     lines = words_of(parts).splitlines()
     pictures = [line.split()[0] for line in lines if line.endswith((" now:", " 0.5:"))]
     assert sorted(pictures) == sorted([*parts.recording.cameras, "CAM_FRONT"])
+    assert "CAM_FRONT 0.5:" in lines
+    assert ProjectorConfig().grid("CAM_FRONT 0.5:", 0.5) == (3, 6)  # more than other older ones
+    assert ProjectorConfig().grid("CAM_FRONT_LEFT 0.5:", 0.5) == (1, 2)
     assert lines[-3] == "Proposed: unknown"
     assert ("unknown" in lines[-2]) == (data is FLAT)  # of the three, the route is known to two
     assert not any(line.startswith(("Scene:", "Plan")) for line in lines)

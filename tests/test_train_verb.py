@@ -45,6 +45,15 @@ def test_a_run_keeps_what_it_was_told_and_how_it_went(run, packed):
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_heads_go_on_from_the_training_that_start_names(run, packed, tmp_path, capsys):
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=1", "train.perception=0.1"]
+    first = tmp_path / "first"
+    assert main(["train", *told, f"start={run / 'last'}", f"out={first}"]) == 0
+    assert "the heads go on" not in capsys.readouterr().out  # that training had none
+    assert main(["train", *told, f"start={first / 'last'}", f"out={tmp_path / 'second'}"]) == 0
+    assert f"the heads go on as {first / 'last'} left them" in capsys.readouterr().out
+
+
 def test_a_resumed_run_needs_no_more_than_its_folder(run, capsys):
     assert main(["train", f"resume={run}"]) == 0
     assert [line["step"] for line in lines(run)] == [1, 2, 3]

@@ -133,7 +133,7 @@ def task_of(
         network.gradient_checkpointing_enable()
     adapted = learning.model.adapter.rank > 0
     learns = with_adapters(model, learning.model.adapter) if adapted else model
-    pupil = _pupil(learns, learning, model.config.text_config.hidden_size)
+    pupil = _pupil(learns, learning, model.config.text_config.hidden_size, say)
     chat = Chat(processor)
     sets, see, encoded = _eyes(ready, model, chat, accelerator, say, progress)
     return Task(
@@ -168,7 +168,7 @@ def task_of(
     )
 
 
-def _pupil(model: Any, learning: Learning, width: int) -> Pupil:
+def _pupil(model: Any, learning: Learning, width: int, say: Say) -> Pupil:
     """The model, and heads where a stage wants to know what is seen."""
     config = learning.settings.train
     if not config.perception and Stage.PERCEIVE not in learning.settings.stage:
@@ -176,8 +176,9 @@ def _pupil(model: Any, learning: Learning, width: int) -> Pupil:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         heads = Heads(width)
-    if learning.settings.start:
-        restore_heads(heads, Path(learning.settings.start).expanduser())
+    start = learning.settings.start
+    if start and restore_heads(heads, Path(start).expanduser()):
+        say(f"the heads go on as {start} left them")
     return Pupil(model, heads)
 
 
