@@ -82,9 +82,10 @@ def _accuracy(node: Mapping[str, object]) -> Json:
 
 def _lit(groups: Mapping[str, object]) -> Json:
     """Over all clips with a light whose distance is known."""
-    counts = [(number(node, "n") or 0.0, number(node, "accuracy")) for node in groups.values()]
-    total = sum(count for count, _ in counts)
-    right = sum(count * (share or 0.0) for count, share in counts)
+    told = [(number(node, "n"), number(node, "accuracy")) for node in groups.values()]
+    counts = [(n, share) for n, share in told if n is not None and share is not None]
+    total = sum(n for n, _ in counts)
+    right = sum(n * share for n, share in counts)
     return {"accuracy": right / total if total else None, "n": total or None}
 
 
