@@ -178,6 +178,12 @@ def test_a_mixture_draws_by_its_shares():
         Course([data(), small], (1,), clips=4, seed=0)
 
 
+def test_mirror_images_are_drawn_as_often_as_what_they_mirror():
+    assert TrainConfig(mixture=(1, 3), mirror=True).shares == (1, 3, 1, 3)
+    assert TrainConfig(mixture=(1, 3)).shares == (1, 3)
+    assert TrainConfig(mirror=True).shares == ()
+
+
 def test_the_rate_rises_straight_and_falls_to_a_twentieth():
     config = TrainConfig(steps=100, warmup=10)
     assert factor_at(0, config) == pytest.approx(0.1)

@@ -30,9 +30,10 @@ def unseen(what: str, done: int, total: int) -> None:
     """Shows no bar."""
 
 
-def views(folder, recording=None, model=None) -> Views:
+def views(folder, recording=None, model=None, precision="float32") -> Views:
     known, processor = begun()
-    return Views(folder, recording or data().recording, IMAGES, model or known, processor)
+    recording = recording or data().recording
+    return Views(folder, recording, IMAGES, model or known, processor, precision)
 
 
 def lesson(token):
@@ -108,6 +109,18 @@ def test_kept_features_are_those_of_the_pixels_and_are_made_once(tmp_path, monke
             np.testing.assert_allclose(seen, rays.numpy(), atol=2e-3)
     monkeypatch.setattr(model, "encode", lambda images: pytest.fail("encoded again"))
     views(tmp_path).prepare(data().tokens[:3], unseen)
+
+
+def test_features_of_half_precision_are_near_the_others_and_kept_apart(tmp_path):
+    token = data().tokens[0]
+    kept = []
+    for precision in ("float32", "bfloat16"):
+        known = views(tmp_path, precision=precision)
+        known.prepare([token], unseen)
+        ((features, _),) = known.of(token, lesson(token).pictures)
+        kept.append(features.astype(np.float32))
+    off = np.abs(kept[0] - kept[1])
+    assert 0 < off.mean() < 0.03 * np.abs(kept[0]).mean()
 
 
 def test_features_of_other_weights_are_others(tmp_path):

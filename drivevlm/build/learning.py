@@ -21,6 +21,7 @@ from drivevlm.build.table import DATA, Say, open_packed
 from drivevlm.build.taught import write_taught
 from drivevlm.build.teaching import Known
 from drivevlm.build.validation import validation
+from drivevlm.data.mirrored import Mirrored
 from drivevlm.data.packed import PackedConfig
 from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
@@ -75,7 +76,8 @@ def prepared(learning: Learning, say: Say, progress: Progress) -> Prepared:
     blocks = BlockConfig(**{block: Switch(word) for block, word in shown.items()})
     dialogue = Dialogue.of(learning.prompt, blocks, asset_folder("prompts"))
     recordings = [DATA[name].construct(config, say), *(_packed(path) for path in settings.also)]
-    sets = tuple(DataSet.of(recording, progress) for recording in recordings)
+    mirrored = [Mirrored(recording) for recording in recordings if settings.train.mirror]
+    sets = tuple(DataSet.of(recording, progress) for recording in (*recordings, *mirrored))
     for each in sets:
         say(each.told())
     val = tuple(_packed(path) for path in settings.val.paths)
@@ -215,12 +217,12 @@ def _eyes(
         return ready.sets, _Pixels(images, chat), False
     cache = Path(settings.cache).expanduser() if settings.cache else user_cache_path("drivevlm")
     views: list[Views] = []
+    by = (images, model, chat.processor, settings.train.precision)
     for each in ready.sets:
-        args = (cache / "train", each.recording, images, model, chat.processor)
         if accelerator.is_main_process:
-            Views(*args).prepare(each.tokens, progress)
+            Views(cache / "train", each.recording, *by).prepare(each.tokens, progress)
         accelerator.wait_for_everyone()
-        views.append(Views(*args))
+        views.append(Views(cache / "train", each.recording, *by))
     sets = tuple(each.without(v.faults) for each, v in zip(ready.sets, views, strict=True))
     for each, v in zip(sets, views, strict=True):
         if v.faults:

@@ -172,6 +172,9 @@ class TrainConfig:
         augment: Of pictures.
         forms: Of the answer.
         mixture: Shares of the data sets, in their order; empty takes them by their size.
+        mirror: Learn as often from each clip's mirror image, where everything turns: pictures,
+            cameras, motions, boxes and words. So twice as many clips, one side of the road as
+            often as the other.
         vocabulary: Tokens of a new tokenizer, learned from the data.
         cached: Compute a frozen encoder's features once, and keep them on disk; 0 is no, and
             images are read and encoded anew each time.
@@ -202,6 +205,7 @@ class TrainConfig:
     augment: Augment = field(default_factory=Augment)
     forms: FormShares = field(default_factory=FormShares)
     mixture: tuple[float, ...] = ()
+    mirror: bool = False
     vocabulary: int = 2048
     cached: bool = True
     workers: int = 0
@@ -235,6 +239,11 @@ class TrainConfig:
             self.mixture and not sum(self.mixture)
         ):
             raise ValueError(f"mixture takes shares, not all of them 0, got {self.mixture}")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the data sets and then of their mirror images, where these are learned from too."""
+        return self.mixture * 2 if self.mirror else self.mixture
 
 
 def _positive(values: object, *, at_least: float) -> None:

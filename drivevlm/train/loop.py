@@ -217,7 +217,7 @@ class _Stage:
         each, processes = config.accumulate, accelerator.num_processes
         course = Course(
             self.task.desk.sets,
-            config.mixture,
+            config.shares,
             clips=config.steps * each * processes * config.batch,
             seed=config.seed + self.number,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.dialogue.blocks import Switch
@@ -54,6 +55,7 @@ class Views:
         images: Which pictures of them.
         model: Its encoder, which must not learn.
         processor: Of the model.
+        precision: The encoder's, as in ``TrainConfig``.
     """
 
     def __init__(
@@ -63,14 +65,17 @@ class Views:
         images: ImageConfig,
         model: DriveVLM,
         processor: DriveVLMProcessor,
+        precision: str = "float32",
     ) -> None:
         self._recording, self._images = recording, images
         self._model, self._processor = model, processor
-        eyes = tensors_sha256(model.vision_encoder.state_dict())
+        self._halves = precision == "bfloat16"
+        eyes = tensors_sha256(model.vision_encoder.state_dict())[:16]
+        eyes += f"-{precision}" if self._halves else ""
         about = [recording.digest, asdict(images), processor.cell_px, eyes]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         self._lines_file = folder / f"views-{key}.jsonl"
-        self._features = ArrayStore(folder / f"features-{eyes[:16]}")
+        self._features = ArrayStore(folder / f"features-{eyes}")
         self._rays = ArrayStore(folder / f"rays-{processor.cell_px}")
         self._clips = _read(self._lines_file, self._features, self._rays)
 
@@ -118,10 +123,14 @@ class Views:
             name = picture_digest(part.image_rgb)
             if name not in self._features:
                 pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
-                with torch.no_grad():
-                    self._features.add(name, self._model.encode([pixels])[0].numpy())
+                self._features.add(name, self._seen(pixels))
             found[_name(picture)] = name, self._keep_rays(picture)
         return _Line(found, "")
+
+    def _seen(self, pixels: Tensor) -> NDArray[np.float32]:
+        half = torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._halves)
+        with torch.no_grad(), half:
+            return np.asarray(self._model.encode([pixels])[0].float().numpy())
 
     def _pixels(self, picture: Picture) -> ImagePart:
         return image_part(picture, replace(self._images, rays=False), Switch.ON, _name)
