@@ -310,3 +310,21 @@ def test_a_clip_without_a_whole_future_is_skipped_counted_and_named():
     found = DataSet.of(WithEnd(), lambda what, done, total: None)
     assert len(found.tokens) == 15
     assert "skipped 1 (the recorded future is incomplete), e.g." in found.told()
+
+
+def test_a_training_knows_what_another_one_looked_at_meanwhile(tmp_path, monkeypatch):
+    """Both opened an empty cache; the second would else write over what the first kept."""
+    first, second = views(tmp_path), views(tmp_path)
+    first.prepare(data().tokens[:2], unseen)
+    looked = list[str]()
+    look = second._look
+    monkeypatch.setattr(second, "_look", lambda token: looked.append(token) or look(token))
+    second.prepare(data().tokens[:3], unseen)
+    assert looked == [data().tokens[2]]
+    again = views(tmp_path)
+    for token in data().tokens[:3]:
+        mine = lesson(token)
+        ((features, _),) = again.of(token, mine.pictures)
+        image, _ = pixels_of(IMAGES, Chat(begun()[1]), mine)[0]
+        with torch.no_grad():
+            np.testing.assert_array_equal(features, begun()[0].encode([image])[0].half().numpy())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -75,14 +76,27 @@ class Views:
         about = [recording.digest, asdict(images), processor.cell_px, eyes]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         self._lines_file = folder / f"views-{key}.jsonl"
-        self._features = ArrayStore(folder / f"features-{eyes}")
-        self._rays = ArrayStore(folder / f"rays-{processor.cell_px}")
+        self._lock = folder / "views.lock"
+        self._features_folder = folder / f"features-{eyes}"
+        self._rays_folder = folder / f"rays-{processor.cell_px}"
+        self._open()
+
+    def _open(self) -> None:
+        self._features = ArrayStore(self._features_folder)
+        self._rays = ArrayStore(self._rays_folder)
         self._clips = _read(self._lines_file, self._features, self._rays)
 
     def prepare(self, tokens: Sequence[str], progress: Progress) -> None:
-        """Look at all clips that were not looked at before."""
+        """Look at all clips that were not looked at before, while no other training does."""
+        if all(token in self._clips for token in tokens):
+            return
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._lock):
+            self._open()  # another training may have looked at some
+            self._prepare(tokens, progress)
+
+    def _prepare(self, tokens: Sequence[str], progress: Progress) -> None:
         missing = [token for token in tokens if token not in self._clips]
-        self._lines_file.parent.mkdir(parents=True, exist_ok=True)
         with self._lines_file.open("a", encoding="utf-8") as lines:
             kept: list[str] = []
             for done, token in enumerate(missing, 1):
