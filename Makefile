@@ -15,6 +15,7 @@ help:
 	@echo "make test-all  the same with everything slow"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make demo-world  make the worlds inside the wheel anew (minutes)"
+	@echo "make train-tiny  worlds, trainings and weights as they ship (hours; goes on where it stopped)"
 	@echo "make bench     speed, as ratios taken in one run"
 
 demo: $(VENV)/.run-ready
@@ -46,6 +47,8 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt
 $(VENV)/.test-ready: pyproject.toml constraints.txt
 	.ci/install $(PYTHON) $(VENV) "[$(EXTRAS)]"
 	touch $@ $(VENV)/.run-ready
+
+include configs/train-tiny.mk
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -12,6 +12,7 @@ from train_cases import IMAGES, data
 from drivevlm.data.dense import DenseView, SignalHead
 from drivevlm.data.mirrored import Mirrored, MirroredImage
 from drivevlm.dialogue.pictures import pictures_of, rays_of
+from drivevlm.train.config import TrainConfig
 from drivevlm.train.lessons import DataSet
 from drivevlm.world.image_boxes import image_boxes
 from drivevlm.world.mirror import mirrored_labels, mirrored_words
@@ -136,3 +137,9 @@ def test_a_broken_image_stays_broken_for_its_reader(tmp_path):
         MirroredImage(tmp_path / "gone.jpg").read_bytes()
     turned = cv2.imdecode(np.frombuffer(MirroredImage(whole).read_bytes(), np.uint8), 1)
     assert turned.reshape(2, 4, 3)[0, 0].tolist() == [9, 10, 11]
+
+
+def test_mirror_images_are_drawn_as_often_as_what_they_mirror():
+    assert TrainConfig(mixture=(1, 3), mirror=True).shares == (1, 3, 1, 3)
+    assert TrainConfig(mixture=(1, 3)).shares == (1, 3)
+    assert TrainConfig(mirror=True).shares == ()

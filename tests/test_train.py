@@ -131,16 +131,29 @@ def test_a_lesson_longer_than_the_context_is_told_with_its_counts():
 def test_both_sides_of_a_pair_are_asked_alike():
     forms = Forms(native(), CONFIG)
     clip, _ = data()[data().tokens[5]]
-    form = forms.draw(np.random.default_rng(1), ("CAM_FRONT",))
+    form = forms.draw("full", np.random.default_rng(1), ("CAM_FRONT",))
     a, b = (forms.shown(form, clip) for _ in range(2))
     assert a.status == b.status
     np.testing.assert_array_equal(a.history.xy_ego_m, b.history.xy_ego_m)
 
 
+def test_a_batch_is_asked_for_one_answer_and_others_for_others():
+    config = replace(CONFIG, forms=FormShares(full=0.5, plan_first=0.0, plan_only=0.5))
+    ready = desk(begun()[1], config)
+    course = Course([data()], (), clips=64, seed=0)
+    wanted = set()
+    for places in course.batches(4):
+        batch = ready.batch(places)
+        rows = {frozenset(row[row >= 0].tolist()) for row in batch.sections}
+        assert len(rows) == 1
+        wanted |= rows
+    assert len(wanted) == 2
+
+
 def test_blocks_drop_out_as_often_as_told_and_cameras_never():
     config = replace(CONFIG, dropout=Dropout(ego_status=0.5, block=0.25))
     forms, rng = Forms(native(), config), np.random.default_rng(0)
-    drawn = [forms.draw(rng, ()).dialogue.blocks for _ in range(2000)]
+    drawn = [forms.draw("full", rng, ()).dialogue.blocks for _ in range(2000)]
     assert np.mean([b.ego_status is Switch.OFF for b in drawn]) == pytest.approx(0.5, abs=0.04)
     assert np.mean([b.command is Switch.OFF for b in drawn]) == pytest.approx(0.25, abs=0.04)
     assert all(b.cameras is Switch.ON for b in drawn)
@@ -176,12 +189,6 @@ def test_a_mixture_draws_by_its_shares():
     assert np.mean([p.data for p in places]) == pytest.approx(0.75, abs=0.03)
     with pytest.raises(TrainError, match="1 shares for 2 data sets"):
         Course([data(), small], (1,), clips=4, seed=0)
-
-
-def test_mirror_images_are_drawn_as_often_as_what_they_mirror():
-    assert TrainConfig(mixture=(1, 3), mirror=True).shares == (1, 3, 1, 3)
-    assert TrainConfig(mixture=(1, 3)).shares == (1, 3)
-    assert TrainConfig(mirror=True).shares == ()
 
 
 def test_the_rate_rises_straight_and_falls_to_a_twentieth():
@@ -222,11 +229,12 @@ def test_a_loss_is_the_mean_over_weighted_tokens():
 
 
 def test_two_batches_of_a_step_count_as_one():
-    writer = desk(begun()[1])
+    config = replace(CONFIG, forms=FormShares(1, 0, 0))  # a batch draws the answer that it wants
+    writer = desk(begun()[1], config)
     places = next(Course([data()], (), clips=4, seed=0).batches(4))
     found = []
     for parts in ([places], [places[:2], places[2:]]):
-        learner = fresh(CONFIG)
+        learner = fresh(config)
         batches = [writer.batch(part) for part in parts]
         found.append([learner.step(batches, k).loss for k in range(3)])
     assert found[1] == pytest.approx(found[0], rel=1e-5)

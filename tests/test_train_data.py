@@ -224,7 +224,7 @@ def test_a_camera_that_is_asked_for_alone_never_drops_out():
     config = replace(CONFIG, dropout=Dropout(camera=0.5))
     forms, rng = Forms(native(), config), np.random.default_rng(0)
     rig = tuple(s.camera.name for s in data()[data().tokens[0]][0].cameras)
-    assert not any("CAM_FRONT" in forms.draw(rng, rig).cameras_off for _ in range(50))
+    assert not any("CAM_FRONT" in forms.draw("full", rng, rig).cameras_off for _ in range(50))
 
 
 # Changed pictures.
@@ -260,9 +260,9 @@ def test_no_change_is_none():
 def test_both_sides_of_a_pair_are_changed_alike():
     config = replace(CONFIG, augment=Augment(on=True))
     forms, rng = Forms(native(), config), np.random.default_rng(0)
-    drawn = [forms.draw(rng, ()).look for _ in range(3)]
+    drawn = [forms.draw("full", rng, ()).look for _ in range(3)]
     assert all(a != b for a, b in pairwise(drawn))
-    assert Forms(native(), CONFIG).draw(rng, ()).look is None
+    assert Forms(native(), CONFIG).draw("full", rng, ()).look is None
 
 
 def test_cached_features_cannot_be_changed():

@@ -127,14 +127,19 @@ class Desk:
     percepts: bool = False
 
     def batch(self, places: Sequence[Place]) -> Batch:
-        """The lessons of these places. A clip that cannot be read is left out, and told."""
+        """The lessons of these places. A clip that cannot be read is left out, and told.
+
+        All are asked for the same answer: with long ones beside short ones, most of a batch would
+        be padding, and the few tokens of a plan alone would weigh next to nothing.
+        """
+        wanted = self.forms.answer(np.random.default_rng([self.seed, 3, places[0].number]))
         rows: list[_Row] = []
         faults: dict[str, str] = {}
         twins: list[tuple[int, int]] = []
         for place in places:
             before = len(rows)
             try:
-                lessons = self.lessons(place)
+                lessons = self.lessons(place, wanted)
             except (FrameError, DataError) as error:
                 faults |= dict.fromkeys(place.unit, str(error))
                 continue
@@ -166,12 +171,12 @@ class Desk:
                     continue
                 check_fits(lesson, self.context_tokens)
 
-    def lessons(self, place: Place) -> list[Lesson]:
-        """Of one unit; both sides of a pair are asked in the same way."""
+    def lessons(self, place: Place, wanted: str) -> list[Lesson]:
+        """Of one unit, for an answer of ``FORMS``; both sides of a pair are asked alike."""
         data = self.sets[place.data]
         rng = np.random.default_rng([self.seed, 2, place.number])
         cameras = tuple(s.camera.name for s in data[place.unit[0]][0].cameras)
-        form = self.forms.draw(rng, cameras)
+        form = self.forms.draw(wanted, rng, cameras)
         found = []
         for token in place.unit:
             shown, answer = (

@@ -59,9 +59,12 @@ class Forms:
         """Every block that may be shown, and the longest answer."""
         return self._dialogues["full"]
 
-    def draw(self, rng: Rng, cameras: tuple[str, ...]) -> Form:
-        """One of them, by the generator alone."""
-        name = list(FORMS)[int(rng.choice(len(FORMS), p=self._chances))]
+    def answer(self, rng: Rng) -> str:
+        """Which answer is wanted, a name of ``FORMS``, by the generator alone."""
+        return list(FORMS)[int(rng.choice(len(FORMS), p=self._chances))]
+
+    def draw(self, name: str, rng: Rng, cameras: tuple[str, ...]) -> Form:
+        """A way of asking for an answer, by the generator alone."""
         blocks = dropped(self._blocks, self._config.dropout, rng)
         if (name, blocks) not in self._with:
             self._with[name, blocks] = replace(self._dialogues[name], blocks=blocks)

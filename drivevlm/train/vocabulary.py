@@ -33,7 +33,7 @@ def texts_of(
         data, unit = clips[k]
         clip, decision = data[unit[0]]
         cameras = tuple(s.camera.name for s in clip.cameras)
-        form = forms.draw(rng, cameras)
+        form = forms.draw(forms.answer(rng), rng, cameras)
         shown = forms.shown(form, clip)
         try:
             request = form.dialogue.ask(shown, look=_unseen)
