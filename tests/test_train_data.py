@@ -318,7 +318,7 @@ def test_a_training_knows_what_another_one_looked_at_meanwhile(tmp_path, monkeyp
     first.prepare(data().tokens[:2], unseen)
     looked = list[str]()
     look = second._look
-    monkeypatch.setattr(second, "_look", lambda token: looked.append(token) or look(token))
+    monkeypatch.setattr(second, "_look", lambda some, pool: looked.extend(some) or look(some, pool))
     second.prepare(data().tokens[:3], unseen)
     assert looked == [data().tokens[2]]
     again = views(tmp_path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch import Tensor
 
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.dialogue.blocks import Switch
@@ -34,9 +34,11 @@ from drivevlm.vlm.seam import ImagePart
 from drivevlm.world.camera import FrameError
 
 Progress = Callable[[str, int, int], None]
+Image = NDArray[np.uint8]
 Seen = tuple[NDArray[np.float16], NDArray[np.float16] | None]
 """Features (C, h, w) and rays (6, h, w) of an image's cells; no rays where they are unknown."""
-FLUSH_EVERY = 64
+TOGETHER = 16
+"""Clips that are looked at, and then kept, at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +99,19 @@ class Views:
 
     def _prepare(self, tokens: Sequence[str], progress: Progress) -> None:
         missing = [token for token in tokens if token not in self._clips]
-        with self._lines_file.open("a", encoding="utf-8") as lines:
-            kept: list[str] = []
-            for done, token in enumerate(missing, 1):
-                line = self._clips[token] = self._look(token)
-                kept.append(json.dumps({"token": token, **asdict(line)}))
-                if len(kept) == FLUSH_EVERY or done == len(missing):
-                    # The numbers first: a line speaks of what is there.
-                    self._features.flush()
-                    self._rays.flush()
-                    lines.write("\n" + "\n".join(kept))  # apart from what a killed process left
-                    lines.flush()
-                    kept.clear()
-                progress("images of clips", len(tokens) - len(missing) + done, len(tokens))
+        done = len(tokens) - len(missing)
+        with self._lines_file.open("a", encoding="utf-8") as lines, _threads() as pool:
+            for start in range(0, len(missing), TOGETHER):
+                some = missing[start : start + TOGETHER]
+                found = self._look(some, pool)
+                self._clips.update(found)
+                # The numbers first: a line speaks of what is there.
+                self._features.flush()
+                self._rays.flush()
+                kept = [json.dumps({"token": t, **asdict(line)}) for t, line in found.items()]
+                lines.write("\n" + "\n".join(kept))  # apart from what a killed process left
+                lines.flush()
+                progress("images of clips", done + start + len(some), len(tokens))
         self._features.close()
         self._rays.close()
 
@@ -125,23 +127,33 @@ class Views:
             features, rays = known[_name(picture)]
             yield self._features[features], None if rays is None else self._rays[rays]
 
-    def _look(self, token: str) -> _Line:
+    def _look(self, tokens: Sequence[str], pool: Executor) -> dict[str, _Line]:
+        """Clips that are looked at together: an image that several of them show is encoded once."""
+        found: dict[str, _Line] = {}
+        new: dict[str, Image] = {}
+        for token, looked in zip(tokens, pool.map(self._pictures, tokens), strict=True):
+            if isinstance(looked, str):
+                found[token] = _Line({}, looked)
+                continue
+            new |= {name: image for _, name, image in looked if name not in self._features}
+            pictures = {_name(p): (name, self._keep_rays(p)) for p, name, _ in looked}
+            found[token] = _Line(pictures, "")
+        for name, features in zip(new, pool.map(self._seen, new.values()), strict=True):
+            self._features.add(name, features)
+        return found
+
+    def _pictures(self, token: str) -> list[tuple[Picture, str, Image]] | str:
+        """A clip's pictures, what each is called, and its pixels; or why there are none."""
         try:
             pictures = pictures_of(self._recording.clip(token), self._images)
-            with ThreadPoolExecutor(2) as pool:
-                parts = list(pool.map(self._pixels, pictures))
+            images = [self._pixels(picture).image_rgb for picture in pictures]
         except (FrameError, DataError) as error:
-            return _Line({}, str(error))
-        found = {}
-        for picture, part in zip(pictures, parts, strict=True):
-            name = picture_digest(part.image_rgb)
-            if name not in self._features:
-                pixels = torch.from_numpy(np.array(part.image_rgb)).permute(2, 0, 1)
-                self._features.add(name, self._seen(pixels))
-            found[_name(picture)] = name, self._keep_rays(picture)
-        return _Line(found, "")
+            return str(error)
+        names = map(picture_digest, images)
+        return list(zip(pictures, names, images, strict=True))
 
-    def _seen(self, pixels: Tensor) -> NDArray[np.float32]:
+    def _seen(self, image_rgb: Image) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(np.array(image_rgb)).permute(2, 0, 1)
         half = torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._halves)
         with torch.no_grad(), half:
             return np.asarray(self._model.encode([pixels])[0].float().numpy())
@@ -163,6 +175,18 @@ class Views:
         if name not in self._rays:
             self._rays.add(name, self._processor.cell_rays(rays_of(picture, self._images)).numpy())
         return name
+
+
+@contextmanager
+def _threads() -> Iterator[Executor]:
+    """One for each core, and torch alone in each: an image by itself does not fill several."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(cores) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(cores)
 
 
 def _name(picture: Picture) -> str:
