@@ -39,7 +39,8 @@ $(TINY)/looks.done: $(addsuffix /manifest.json,$(TINY_PACKS))
 
 $(TINY)/looks-ahead.done: $(TINY)/looks.done
 	$(TINY_TRAIN) out=$(TINY)/looks-ahead start=$(TINY)/looks/last stage=[perceive] train.steps=4000 \
-		train.batch=32 train.clip=5 train.rates.projector=3e-3 prompt.images.cameras=[CAM_FRONT]
+		train.batch=32 train.clip=5 train.rates.projector=3e-3 train.reframed=1 \
+		prompt.images.cameras=[CAM_FRONT]
 	touch $@
 
 # And the decoder must answer by them.

@@ -42,6 +42,7 @@ from drivevlm.train.lesson import Lesson
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
 from drivevlm.train.pupil import Heads, Pupil
+from drivevlm.train.reframed import Reframed
 from drivevlm.train.views import Views
 from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
@@ -76,13 +77,22 @@ def prepared(learning: Learning, say: Say, progress: Progress) -> Prepared:
     blocks = BlockConfig(**{block: Switch(word) for block, word in shown.items()})
     dialogue = Dialogue.of(learning.prompt, blocks, asset_folder("prompts"))
     recordings = [DATA[name].construct(config, say), *(_packed(path) for path in settings.also)]
-    mirrored = [Mirrored(recording) for recording in recordings if settings.train.mirror]
-    sets = tuple(DataSet.of(recording, progress) for recording in (*recordings, *mirrored))
+    sets = tuple(DataSet.of(each, progress) for each in learned_from(recordings, settings.train))
     for each in sets:
         say(each.told())
     val = tuple(_packed(path) for path in settings.val.paths)
     _check_apart(recordings, val)
     return Prepared(learning, dialogue, sets, val)
+
+
+def learned_from(recordings: Sequence[Recording], config: TrainConfig) -> list[Recording]:
+    """The recordings, and after them what is made of them to learn from too."""
+    found = [*recordings, *(map(Mirrored, recordings) if config.mirror else ())]
+    whole = tuple(found)
+    for turn in range(config.reframed):
+        seed = config.seed + turn
+        found += [Reframed(recording, config.augment, seed) for recording in whole]
+    return found
 
 
 def _packed(path: str) -> Recording:

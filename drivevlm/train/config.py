@@ -108,6 +108,7 @@ class Augment:
         noise: Largest deviation of the noise, of 255.
         blur_px: Largest deviation of the blur.
         jpeg: Lowest quality of half of the pictures; 95 and more compresses none.
+        zoom: Of the windows that ``reframed`` takes of pictures, at most.
     """
 
     on: bool = False
@@ -116,11 +117,14 @@ class Augment:
     noise: float = 6.0
     blur_px: float = 0.8
     jpeg: int = 40
+    zoom: float = 1.35
 
     def __post_init__(self) -> None:
         _positive(self, at_least=0.0)
         if self.colour >= 1 or not 1 <= self.jpeg <= 100:
             raise ValueError(f"colour is below 1 and jpeg from 1 to 100, got {self}")
+        if self.zoom < 1:
+            raise ValueError(f"zoom is at least 1, got {self.zoom}")
 
 
 FORMS: Mapping[str, tuple[SectionName, ...]] = {
@@ -175,6 +179,9 @@ class TrainConfig:
         mirror: Learn as often from each clip's mirror image, where everything turns: pictures,
             cameras, motions, boxes and words. So twice as many clips, one side of the road as
             often as the other.
+        reframed: Learn as often again, so many times, from windows of the pictures, recoloured
+            by ``augment``, as other cameras might have taken them. Unlike ``augment.on``, these
+            are few enough to be cached.
         vocabulary: Tokens of a new tokenizer, learned from the data.
         cached: Compute a frozen encoder's features once, and keep them on disk; 0 is no, and
             images are read and encoded anew each time.
@@ -206,6 +213,7 @@ class TrainConfig:
     forms: FormShares = field(default_factory=FormShares)
     mixture: tuple[float, ...] = ()
     mirror: bool = False
+    reframed: int = 0
     vocabulary: int = 2048
     cached: bool = True
     workers: int = 0
@@ -227,11 +235,11 @@ class TrainConfig:
                 "steps, accumulate, save_every, tell_every and vocabulary are positive, got "
                 f"{', '.join(map(str, counts))}"
             )
-        if min(self.stop_after, self.warmup, self.workers, self.threads, self.val_every) < 0:
+        counts = (self.stop_after, self.warmup, self.workers, self.threads, self.val_every)
+        if min(*counts, self.reframed) < 0:
             raise ValueError(
-                "stop_after, warmup, workers, threads and val_every are not negative, got "
-                f"{self.stop_after}, {self.warmup}, {self.workers}, {self.threads}, "
-                f"{self.val_every}"
+                "stop_after, warmup, workers, threads, val_every and reframed are not negative, "
+                f"got {', '.join(map(str, (*counts, self.reframed)))}"
             )
         if self.augment.on and self.cached:
             raise ValueError("augment.on needs cached=false: what is cached was seen unchanged")
@@ -242,8 +250,8 @@ class TrainConfig:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of the data sets and then of their mirror images, where these are learned from too."""
-        return self.mixture * 2 if self.mirror else self.mixture
+        """Of the data sets and then of all that is made of them to learn from too."""
+        return self.mixture * (1 + self.mirror) * (1 + self.reframed)
 
 
 def _positive(values: object, *, at_least: float) -> None:
