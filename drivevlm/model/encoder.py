@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -60,13 +61,19 @@ class VisionEncoder(nn.Module):
         by_size: dict[torch.Size, list[int]] = {}
         for index, image in enumerate(images):
             by_size.setdefault(image.shape, []).append(index)
-        together = _TOGETHER.get(self.net.device.type, _TOGETHER_ELSEWHERE)
-        for indices in by_size.values():
-            for start in range(0, len(indices), together):
-                group = indices[start : start + together]
-                maps = self._alike(torch.stack([images[i] for i in group]))
-                for index, made in zip(group, maps, strict=True):
-                    features[index] = made
+        device = self.net.device.type
+        together = _TOGETHER.get(device, _TOGETHER_ELSEWHERE)
+        groups = [
+            indices[start : start + together]
+            for indices in by_size.values()
+            for start in range(0, len(indices), together)
+        ]
+        stacks = [torch.stack([images[i] for i in group]) for group in groups]
+        apart = device == "cpu" and not torch.is_grad_enabled()
+        made = _in_threads(self._alike, stacks) if apart else map(self._alike, stacks)
+        for group, maps in zip(groups, made, strict=True):
+            for index, each in zip(group, maps, strict=True):
+                features[index] = each
         return [made for made in features if made is not None]
 
     def _alike(self, images: Tensor) -> Tensor:
@@ -98,6 +105,31 @@ class VisionEncoder(nn.Module):
         seen = self.net(scaled, interpolate_pos_encoding=True).last_hidden_state
         # What is no patch (a class token, registers) stands before them.
         return [seen[:, -size[0] * size[1] :].mT.reshape(len(seen), -1, *size)]
+
+
+def _in_threads(encode: Callable[[Tensor], Tensor], stacks: Sequence[Tensor]) -> list[Tensor]:
+    """One thread to each: the layers of a small network by themselves do not fill several cores.
+
+    So an image's features are the same to the bit alone, among others, and on any number of cores.
+    """
+    threads = torch.get_num_threads()
+    halves, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    inference = torch.is_inference_mode_enabled()
+
+    def one(stack: Tensor) -> Tensor:
+        # A thread begins with torch's defaults, not with what its maker had switched.
+        half = torch.autocast("cpu", dtype, enabled=halves)
+        with torch.inference_mode(inference), torch.no_grad(), half:
+            return encode(stack)
+
+    torch.set_num_threads(1)
+    try:
+        if len(stacks) == 1:
+            return [one(stacks[0])]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, stacks))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def is_backbone(config: PretrainedConfig) -> bool:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from torch import Tensor
 
 from drivevlm.data.recording import DataError, Recording
 from drivevlm.dialogue.blocks import Switch
@@ -100,7 +100,7 @@ class Views:
     def _prepare(self, tokens: Sequence[str], progress: Progress) -> None:
         missing = [token for token in tokens if token not in self._clips]
         done = len(tokens) - len(missing)
-        with self._lines_file.open("a", encoding="utf-8") as lines, _threads() as pool:
+        with self._lines_file.open("a", encoding="utf-8") as lines, ThreadPoolExecutor() as pool:
             for start in range(0, len(missing), TOGETHER):
                 some = missing[start : start + TOGETHER]
                 found = self._look(some, pool)
@@ -138,8 +138,11 @@ class Views:
             new |= {name: image for _, name, image in looked if name not in self._features}
             pictures = {_name(p): (name, self._keep_rays(p)) for p, name, _ in looked}
             found[token] = _Line(pictures, "")
-        for name, features in zip(new, pool.map(self._seen, new.values()), strict=True):
-            self._features.add(name, features)
+        half = torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._halves)
+        with torch.no_grad(), half:
+            made = self._model.encode([_pixels_of(image) for image in new.values()])
+        for name, features in zip(new, made, strict=True):
+            self._features.add(name, features.float().numpy())
         return found
 
     def _pictures(self, token: str) -> list[tuple[Picture, str, Image]] | str:
@@ -151,12 +154,6 @@ class Views:
             return str(error)
         names = map(picture_digest, images)
         return list(zip(pictures, names, images, strict=True))
-
-    def _seen(self, image_rgb: Image) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(np.array(image_rgb)).permute(2, 0, 1)
-        half = torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._halves)
-        with torch.no_grad(), half:
-            return np.asarray(self._model.encode([pixels])[0].float().numpy())
 
     def _pixels(self, picture: Picture) -> ImagePart:
         return image_part(picture, replace(self._images, rays=False), Switch.ON, _name)
@@ -177,16 +174,8 @@ class Views:
         return name
 
 
-@contextmanager
-def _threads() -> Iterator[Executor]:
-    """One for each core, and torch alone in each: an image by itself does not fill several."""
-    cores = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(cores) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(cores)
+def _pixels_of(image_rgb: Image) -> Tensor:
+    return torch.from_numpy(np.array(image_rgb)).permute(2, 0, 1)
 
 
 def _name(picture: Picture) -> str:
