@@ -126,8 +126,10 @@ class Desk:
     seed: int
     percepts: bool = False
 
-    def batch(self, places: Sequence[Place]) -> Batch:
+    def batch(self, places: Sequence[Place], *, answers: bool = True) -> Batch:
         """The lessons of these places. A clip that cannot be read is left out, and told.
+
+        Where nobody answers, answers are empty: to find a plan's tokens is most of the work.
 
         All are asked for the same answer: with long ones beside short ones, most of a batch would
         be padding, and the few tokens of a plan alone would weigh next to nothing.
@@ -139,7 +141,7 @@ class Desk:
         for place in places:
             before = len(rows)
             try:
-                lessons = self.lessons(place, wanted)
+                lessons = self.lessons(place, wanted, answers)
             except (FrameError, DataError) as error:
                 faults |= dict.fromkeys(place.unit, str(error))
                 continue
@@ -171,7 +173,7 @@ class Desk:
                     continue
                 check_fits(lesson, self.context_tokens)
 
-    def lessons(self, place: Place, wanted: str) -> list[Lesson]:
+    def lessons(self, place: Place, wanted: str, answers: bool) -> list[Lesson]:
         """Of one unit, for an answer of ``FORMS``; both sides of a pair are asked alike."""
         data = self.sets[place.data]
         rng = np.random.default_rng([self.seed, 2, place.number])
@@ -179,10 +181,8 @@ class Desk:
         form = self.forms.draw(wanted, rng, cameras)
         found = []
         for token in place.unit:
-            shown, answer = (
-                self.forms.shown(form, data[token][0]),
-                data.answer(token, form.dialogue),
-            )
+            shown = self.forms.shown(form, data[token][0])
+            answer = data.answer(token, form.dialogue) if answers else ""
             lesson = lesson_of(shown, answer, form.dialogue, self.chat, self.weights)
             check_fits(lesson, self.context_tokens)
             found.append(replace(lesson, look=form.look))

@@ -224,7 +224,11 @@ class _Stage:
         places = list(course.batches(config.batch))
         mine = places[first * each * processes + accelerator.process_index :: processes]
         loader = DataLoader(
-            _Lessons(self.task.desk, mine[: max(0, until - first) * each]),
+            _Lessons(
+                self.task.desk,
+                mine[: max(0, until - first) * each],
+                self.stage is not Stage.PERCEIVE,
+            ),
             batch_size=None,
             shuffle=False,
             num_workers=config.workers,
@@ -239,11 +243,11 @@ class _Stage:
 
 
 class _Lessons(Dataset[Batch]):
-    def __init__(self, desk: Desk, places: Sequence[tuple[Place, ...]]) -> None:
-        self._desk, self._places = desk, places
+    def __init__(self, desk: Desk, places: Sequence[tuple[Place, ...]], answers: bool) -> None:
+        self._desk, self._places, self._answers = desk, places, answers
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, index: int) -> Batch:
-        return self._desk.batch(self._places[index])
+        return self._desk.batch(self._places[index], answers=self._answers)
