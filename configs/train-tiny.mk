@@ -14,7 +14,7 @@ space := $(empty) $(empty)
 TINY_DATA  := data.path=$(firstword $(TINY_PACKS)) \
 	also=[$(subst $(space),$(comma),$(wordlist 2,99,$(TINY_PACKS)))] \
 	train.mixture=[$(subst $(space),$(comma),$(foreach seed,$(TINY_SEEDS),1 3))] \
-	train.mirror=true train.precision=bfloat16 cache=$(TINY)/cache
+	train.mirror=true train.precision=bfloat16 train.workers=1 cache=$(TINY)/cache
 
 TINY_TRAIN := $(BIN)/drivevlm train $(TINY_DATA)
 

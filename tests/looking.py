@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from PIL import Image
 
 from drivevlm.app import composed, main
 from drivevlm.build.table import Chosen
 from drivevlm.data.recording import SceneClips
 from drivevlm.evaluate.pack import PackOrder, pack
-from drivevlm.world.camera import CameraSequence
+from drivevlm.world.camera import Camera, CameraSequence, Frame
 
 WORDS = (
     "prompt=native",
@@ -76,6 +79,33 @@ class Sixteen:
         """In a folder of packed data."""
         pack(PackOrder(self, 100_000_000), folder, lambda what, done, total: None)
         return folder
+
+
+class Real(Sixteen):
+    """The same clips and answers, each beside one real picture, which has nothing to do with them.
+
+    Args:
+        pictures: Sixteen files, all of one size.
+        turned: As of ``Sixteen``.
+    """
+
+    def __init__(self, pictures: Sequence[Path], *, turned: int = 0) -> None:
+        super().__init__(turned=turned)
+        self._pictures = pictures
+        with Image.open(pictures[0]) as image:
+            self._size_px = image.size
+
+    @property
+    def digest(self):
+        return f"{super().digest}-{[path.name for path in self._pictures]}"
+
+    def clip(self, token):
+        place = self.tokens.index(token)
+        clip = self._whole.clip(token)
+        picture = self._pictures[(place + self._turned) % len(self.tokens)]
+        camera = Camera("CAM_FRONT", self._size_px)
+        frame = Frame(clip.t0_us, self._size_px, picture)
+        return replace(clip, scene=f"s{place}", cameras=(CameraSequence(camera, (frame,)),))
 
 
 def replies(data: Path, model: Path, out: Path, *words: str) -> dict[str, str]:
