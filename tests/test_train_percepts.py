@@ -14,6 +14,7 @@ from train_cases import CONFIG, begun, data, desk, losses, task
 from drivevlm.data.dense import DenseView, SignalHead
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage
+from drivevlm.train.heads import REACH_BETA_M, Heads
 from drivevlm.train.learner import Learner, part_of
 from drivevlm.train.lessons import Course, Place
 from drivevlm.train.loop import LAST, train
@@ -27,7 +28,7 @@ from drivevlm.train.percepts import (
     reach_m,
     shown_in,
 )
-from drivevlm.train.pupil import REACH_BETA_M, Heads, Pupil
+from drivevlm.train.pupil import Pupil
 from drivevlm.train.watch import Watch, silent
 from drivevlm.world.sets import Signal
 
@@ -188,3 +189,26 @@ def test_what_the_decoder_holds_is_read_where_each_prompt_ends():
     first = ids.shape[1] - int(answer[0].sum()) - 1
     ids[0, first] = ids[0, first - 1]  # the last word of the first prompt
     assert not torch.equal(before, learns(replace(batch, input_ids=ids))[1]["meant"])
+
+
+def test_a_clip_is_judged_by_itself_whatever_stands_beside_it():
+    ready = replace(desk(begun()[1]), percepts=True)
+    batch = ready.batch(next(Course([data()], (), clips=4, seed=0).batches(4)))
+    width = begun()[0].config.text_config.hidden_size
+    rng = torch.Generator().manual_seed(0)
+    shown = torch.rand(len(KINDS), 2, 3, generator=rng) > 0.5
+    seen = [
+        replace(batch.seen[0], images=2, shown=(None, shown), lead_m=8.0, signal=1),
+        replace(batch.seen[1], images=1, shown=(~shown,), lead_m=np.inf, signal=2),
+    ]
+    tokens = [torch.randn(6, width, generator=rng) for _ in range(3)]
+    heads = pupil().heads
+    both = heads(tokens, replace(batch, seen=tuple(seen), twins=()))
+    alone = [
+        heads(mine, replace(batch, seen=(each,), twins=()))
+        for mine, each in ((tokens[:2], seen[0]), (tokens[2:], seen[1]))
+    ]
+    for name, loss in both.items():
+        parts = [float(each[name].detach()) for each in alone if name in each]
+        assert float(loss.detach()) == pytest.approx(np.mean(parts), rel=1e-5)
+    assert both.keys() >= {"signal", "lead", "lead_gap", "shown"}

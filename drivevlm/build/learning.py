@@ -37,11 +37,12 @@ from drivevlm.train.batch import Desk, See, pixels_of
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage, TrainConfig, TrainError
 from drivevlm.train.form import Forms
+from drivevlm.train.heads import Heads
 from drivevlm.train.learner import rates_of
 from drivevlm.train.lesson import Lesson
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
-from drivevlm.train.pupil import Heads, Pupil
+from drivevlm.train.pupil import Pupil
 from drivevlm.train.reframed import Reframed
 from drivevlm.train.views import Views
 from drivevlm.train.vocabulary import texts_of

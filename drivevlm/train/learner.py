@@ -16,8 +16,9 @@ from torch.nn import functional
 from drivevlm.dialogue.sections import SectionName
 from drivevlm.train.batch import Batch
 from drivevlm.train.config import Rates, Stage, TrainConfig, TrainError
+from drivevlm.train.heads import PERCEPTS
 from drivevlm.train.lesson import ENDS
-from drivevlm.train.pupil import PERCEPTS, Pupil
+from drivevlm.train.pupil import Pupil
 
 LAST_RATE = 0.05
 """What is left of the highest rate at the end."""
