@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from drivevlm.data.dense import DenseView, Pixels, SignalHead
-from drivevlm.data.recording import DataError, Recording, SceneClips, twins_of
-from drivevlm.world.camera import CameraSequence, Frame, Stored
+from drivevlm.data.derived import ChangedImage, Derived, Rgb
+from drivevlm.data.recording import Recording
+from drivevlm.world.camera import CameraSequence, Frame
 from drivevlm.world.clip import Clip
 from drivevlm.world.mirror import (
     mirrored_camera,
@@ -33,66 +29,31 @@ from drivevlm.world.truth import Truth
 from drivevlm.world.twins import TwinPair
 
 
-@dataclass(frozen=True, slots=True)
-class MirroredImage:
+class MirroredImage(ChangedImage):
     """A stored image, turned about its vertical axis; no pixel's value changes."""
 
-    source: Path | Stored | bytes
-
-    def read_bytes(self) -> bytes:
-        """As PNG; of what is no image the original bytes, for their reader to refuse.
-
-        Raises OSError where the original cannot be read.
-        """
-        whole = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-        turned = io.BytesIO()
-        try:
-            with Image.open(io.BytesIO(whole)) as image:
-                ImageOps.mirror(image.convert("RGB")).save(turned, "png", compress_level=1)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return whole
-        return turned.getvalue()
-
-    def __str__(self) -> str:
-        told = "bytes" if isinstance(self.source, bytes) else self.source
-        return f"{told} mirrored"
+    def changed(self, rgb: Rgb) -> Rgb:
+        """Its last column first."""
+        return np.ascontiguousarray(rgb[:, ::-1])
 
 
-class Mirrored:
-    """Another recording's clips and truths, with its tokens. It has no map.
+class Mirrored(Derived):
+    """Another recording in a mirror.
 
     Args:
         recording: Of cameras whose names say ``left`` and ``right`` where they are paired.
     """
 
     def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-        self.synthetic = recording.synthetic
-        self.provenance = recording.provenance
-        self.cameras = recording.cameras
-        self.most_proposals = recording.most_proposals
-
-    @property
-    def name(self) -> str:
-        """The recording's, and that it is mirrored."""
-        return f"{self._recording.name} mirrored"
-
-    @cached_property
-    def digest(self) -> str:
-        """Another one than the recording's."""
-        return hashlib.sha256(f"mirrored {self._recording.digest}".encode()).hexdigest()
+        super().__init__(recording, "mirrored")
 
     @property
     def twins(self) -> tuple[TwinPair, ...]:
         """The pairs, where the clips are twins."""
         return tuple(
             replace(pair, cause=replace(pair.cause, camera=mirrored_words(pair.cause.camera)))
-            for pair in twins_of(self._recording)
+            for pair in super().twins
         )
-
-    def scenes(self) -> tuple[SceneClips, ...]:
-        """The recording's."""
-        return self._recording.scenes()
 
     def clip(self, token: str) -> Clip:
         """What a planner may know; cameras in the order in which the recording names them."""
@@ -125,23 +86,13 @@ class Mirrored:
             labels=truth.labels and mirrored_labels(truth.labels),
         )
 
-    def with_map(self, truth: Truth) -> Truth:
-        """The truth as it is: nothing is learned from a map."""
-        return truth
-
     def dense(self, token: str) -> Mapping[str, DenseView]:
         """Truth per pixel by camera, where the recording has it."""
-        look = getattr(self._recording, "dense", None)
-        if look is None:
-            return {}
         widths = {s.camera.name: s.camera.size_px[0] for s in self._recording.clip(token).cameras}
-        try:
-            return {
-                mirrored_words(name): _view(view, widths[name])
-                for name, view in look(token).items()
-            }
-        except KeyError as error:
-            raise DataError(f"clip {token} has truth of {error}, a camera it lacks") from None
+        return {
+            mirrored_words(name): _view(view, widths[name])
+            for name, view in super().dense(token).items()
+        }
 
 
 def _sequence(sequence: CameraSequence) -> CameraSequence:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from drivevlm.data.dense import DenseView, Pixels, SignalHead
-from drivevlm.data.recording import Recording, SceneClips, twins_of
+from drivevlm.data.derived import ChangedImage, Derived, Rgb
+from drivevlm.data.recording import Recording
 from drivevlm.train.augment import Look
 from drivevlm.train.config import Augment
-from drivevlm.world.camera import Camera, CameraSequence, Frame, Stored
+from drivevlm.world.camera import Camera, CameraSequence, Frame
 from drivevlm.world.clip import Clip
 from drivevlm.world.pose import Floats
-from drivevlm.world.truth import Truth
-from drivevlm.world.twins import TwinPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,44 +76,27 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class ReframedImage:
+class ReframedImage(ChangedImage):
     """A stored image through a window and in another look."""
 
-    source: Path | Stored | bytes
     window: Window
     look: Look
     number: int
 
-    def read_bytes(self) -> bytes:
-        """As PNG; of what is no image the original bytes, for their reader to refuse.
-
-        Raises OSError where the original cannot be read.
-        """
-        whole = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-        try:
-            with Image.open(io.BytesIO(whole)) as image:
-                rgb = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return whole
+    def changed(self, rgb: Rgb) -> Rgb:
+        """The window, as large as the picture was, in the look."""
         size_px = (rgb.shape[1], rgb.shape[0])
         seen = cv2.warpAffine(
             rgb, self.window.pixels_from(size_px)[:2], size_px, borderMode=cv2.BORDER_REPLICATE
         )
-        kept = io.BytesIO()
-        changed = self.look.apply(np.asarray(seen, dtype=np.uint8), self.number)
-        Image.fromarray(changed).save(kept, "png", compress_level=1)
-        return kept.getvalue()
-
-    def __str__(self) -> str:
-        told = "bytes" if isinstance(self.source, bytes) else self.source
-        return f"{told} reframed"
+        return self.look.apply(np.asarray(seen, dtype=np.uint8), self.number)
 
 
-class Reframed:
+class Reframed(Derived):
     """Another recording's clips and truths, with its tokens; every camera has a window of its own.
 
     Both sides of a pair have the same windows and colours. What a label calls visible may lie
-    beyond a window's edge. It has no map.
+    beyond a window's edge.
 
     Args:
         recording: What was recorded.
@@ -128,39 +105,8 @@ class Reframed:
     """
 
     def __init__(self, recording: Recording, augment: Augment, seed: int) -> None:
-        self._recording, self._augment, self._seed = recording, augment, seed
-        self.synthetic = recording.synthetic
-        self.provenance = recording.provenance
-        self.cameras = recording.cameras
-        self.most_proposals = recording.most_proposals
-
-    @property
-    def name(self) -> str:
-        """The recording's, and that it is reframed."""
-        return f"{self._recording.name} reframed"
-
-    @cached_property
-    def digest(self) -> str:
-        """Another one for another recording, seed or settings."""
-        about = ["reframed", self._recording.digest, self._seed, asdict(self._augment)]
-        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
-
-    @property
-    def twins(self) -> tuple[TwinPair, ...]:
-        """The pairs, where the clips are twins."""
-        return twins_of(self._recording)
-
-    def scenes(self) -> tuple[SceneClips, ...]:
-        """The recording's."""
-        return self._recording.scenes()
-
-    def truth(self, token: str) -> Truth | None:
-        """The recording's, without its map."""
-        return self._recording.truth(token)
-
-    def with_map(self, truth: Truth) -> Truth:
-        """The truth as it is: nothing is learned from a map."""
-        return truth
+        super().__init__(recording, "reframed", seed, asdict(augment))
+        self._augment, self._seed = augment, seed
 
     def clip(self, token: str) -> Clip:
         """What a planner may know, through the windows."""
@@ -171,10 +117,11 @@ class Reframed:
 
     def dense(self, token: str) -> Mapping[str, DenseView]:
         """Truth per pixel by camera, where the recording has it."""
-        look = getattr(self._recording, "dense", None)
         sizes = {s.camera.name: s.camera.size_px for s in self._recording.clip(token).cameras}
-        found = {} if look is None else look(token)
-        return {name: self._view(token, name, view, sizes[name]) for name, view in found.items()}
+        return {
+            name: self._view(token, name, view, sizes[name])
+            for name, view in super().dense(token).items()
+        }
 
     @cached_property
     def _pairs(self) -> Mapping[str, str]:
