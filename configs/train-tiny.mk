@@ -43,9 +43,15 @@ $(TINY)/looks-ahead.done: $(TINY)/looks.done
 		prompt.images.cameras=[CAM_FRONT]
 	touch $@
 
+$(TINY)/looks-on.done: $(TINY)/looks-ahead.done
+	$(TINY_TRAIN) out=$(TINY)/looks-on start=$(TINY)/looks-ahead/last stage=[perceive] train.steps=6000 \
+		train.batch=32 train.clip=5 train.rates.projector=2e-3 train.reframed=1 \
+		prompt.images.cameras=[CAM_FRONT]
+	touch $@
+
 # And the decoder must answer by them.
-$(TINY)/answers.done: $(TINY)/looks-ahead.done
-	$(TINY_TRAIN) out=$(TINY)/answers start=$(TINY)/looks-ahead/last stage=[sft] train.steps=2600 \
+$(TINY)/answers.done: $(TINY)/looks-on.done
+	$(TINY_TRAIN) out=$(TINY)/answers start=$(TINY)/looks-on/last stage=[sft] train.steps=2600 \
 		train.batch=16 train.clip=2 train.rates.projector=6e-4 train.rates.decoder=1e-3 \
 		train.perception=.15 train.dropout.ego_status=.1 train.dropout.block=.1 \
 		'train.forms={full: .2, plan_first: 0, plan_only: .5, brief: .3}'
