@@ -15,7 +15,7 @@ help:
 	@echo "make test-all  the same with everything slow"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make demo-world  make the worlds inside the wheel anew (minutes)"
-	@echo "make train-tiny  worlds, trainings and weights as they ship (hours; goes on where it stopped)"
+	@echo "make train-tiny  worlds, trainings and weights, from seeds (hours; goes on where it stopped)"
 	@echo "make bench     speed, as ratios taken in one run"
 
 demo: $(VENV)/.run-ready
