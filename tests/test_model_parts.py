@@ -74,6 +74,21 @@ def test_an_image_is_encoded_alone_as_among_others(kind):
             torch.testing.assert_close(model.encode([image])[0], among, atol=1e-5, rtol=1e-5)
 
 
+def test_features_are_the_same_to_the_bit_on_any_number_of_threads():
+    model, processor = nano(encoder=eyes("efficientnet_lite0"))
+    images = inputs(processor, FIVE)["pixel_values"]
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                found.append(model.encode(images) + model.encode(images[:1]))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert all(a.equal(b) for a, b in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize("kind", ["convnext", "efficientnet_lite0"])
 def test_a_fine_map_adds_its_channels_to_every_coarse_cell(kind):
     both, fine, coarse = (

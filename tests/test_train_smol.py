@@ -1,7 +1,7 @@
 """Two published parts look: SmolLM2 with Lite0's eyes learns sixteen real pictures by heart.
 
 The prompts are the same to the last byte, so the answers can only come from the pictures; moved to
-other clips, these must take the answers with them. Half an hour on two cores.
+other clips, these must take the answers with them.
 """
 
 from __future__ import annotations

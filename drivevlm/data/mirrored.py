@@ -92,6 +92,7 @@ class Mirrored(Derived):
         return {
             mirrored_words(name): _view(view, widths[name])
             for name, view in super().dense(token).items()
+            if name in widths  # not of a camera that dropped out
         }
 
 

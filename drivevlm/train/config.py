@@ -166,7 +166,7 @@ class TrainConfig:
         weight_decay: Of matrices, none of norms and biases.
         clip: Longest gradient.
         betas: Of AdamW.
-        precision: ``float32``, or ``bfloat16`` by autocast.
+        precision: ``float32``, or ``bfloat16`` by autocast, kept features too.
         checkpointing: Forget activations and make them again, for less memory.
         weights: Of the sections in the loss.
         perception: Weight of what heads on the visual tokens say of signal, vehicle and path ahead

@@ -121,6 +121,7 @@ class Reframed(Derived):
         return {
             name: self._view(token, name, view, sizes[name])
             for name, view in super().dense(token).items()
+            if name in sizes  # not of a camera that dropped out
         }
 
     @cached_property
