@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Every extra but [ros], which needs a sourced ROS 2.
 EXTRAS := dev,train,sim,dds
-# The others take data (sees.py) or half an hour (soak.py).
-BENCHES = $(filter-out benchmarks/sees.py benchmarks/soak.py,$(wildcard benchmarks/*.py))
+# The others take data (sees.py, blind.py) or half an hour (soak.py).
+BENCHES = $(filter-out $(addprefix benchmarks/,sees.py blind.py soak.py),$(wildcard benchmarks/*.py))
 
 .PHONY: demo demo-world test test-all lint bench clean help
 

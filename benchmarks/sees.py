@@ -8,8 +8,9 @@ with a log beside it. A run that is finished is not run again and one that was b
 so this may be stopped at any time. ``twins`` and ``scenes`` are packed folders, roots of made
 worlds, or ``demo_twins`` and ``demo``; further settings of the data may follow in the same word,
 in quotes: ``scenes='demo data.scenes=[scene-2004]'``. With ``train``, a made world that is not
-scored, the baselines' small networks learn from it; they read tables, so packed data need
-``world``, the made world that they were packed of. ``base`` is the form of the answer (full, brief,
+scored, the baselines' small networks learn from it, set by what follows in the same word
+(``train='ROOT mlp.hidden=256'``, see blind.py); they read tables, so packed data need ``world``,
+the made world that they were packed of. ``base`` is the form of the answer (full, brief,
 plan_only, plan_first) in which inputs are taken away. Writes OUT.json and OUT.md.
 """
 

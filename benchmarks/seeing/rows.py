@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -107,5 +108,6 @@ def every_row() -> Iterator[Asked]:
 def baseline_words(train: str) -> tuple[str, ...]:
     """Baselines, and the small networks where there is a root to learn from."""
     names = (*MOTIONS, *(NETWORKS if train else ()))
-    learning = (f"mlp.train_root={train}",) if train else ()
+    root, *more = shlex.split(train) or [""]
+    learning = (f"mlp.train_root={root}", *more) if root else ()
     return (f"planner=[{','.join(names)}]", *learning)

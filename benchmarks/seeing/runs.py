@@ -26,7 +26,7 @@ class Runs:
         home: Folder of the run folders.
         model: Folder of the model; "" is the one that ships.
         digest: Of the model's files.
-        train: Root that small networks learn from; "" for none.
+        train: Root that small networks learn from, and settings of them; "" for none.
     """
 
     home: Path
