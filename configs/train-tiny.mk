@@ -11,13 +11,17 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 
-# Scenes and pairs of all worlds and their mirror images; three clips of pairs to one of scenes.
+# Scenes and pairs of all worlds and their mirror images.
 TINY_DATA  := data.path=$(firstword $(TINY_PACKS)) \
 	also=[$(subst $(space),$(comma),$(wordlist 2,99,$(TINY_PACKS)))] \
-	train.mixture=[$(subst $(space),$(comma),$(foreach seed,$(TINY_SEEDS),1 3))] \
 	train.mirror=true train.precision=bfloat16 train.workers=1 cache=$(TINY)/cache
 
-TINY_TRAIN := $(BIN)/drivevlm train $(TINY_DATA)
+# Clips of pairs to one of scenes: pairs show best what to look for, scenes how one drives.
+tiny_mixture = train.mixture=[$(subst $(space),$(comma),$(foreach seed,$(TINY_SEEDS),1 $(1)))]
+
+TINY_PERCEIVE := $(BIN)/drivevlm train $(TINY_DATA) $(call tiny_mixture,3) \
+	stage=[perceive] train.batch=32 train.clip=5
+TINY_AHEAD := train.reframed=1 prompt.images.cameras=[CAM_FRONT]
 
 .PHONY: train-tiny
 .SECONDARY:
@@ -34,27 +38,25 @@ $(TINY)/%/twins/manifest.json: $(TINY)/%/world/made.json
 
 # Tokens must show what is there: all cameras shortly, then the front one at length.
 $(TINY)/looks.done: $(addsuffix /manifest.json,$(TINY_PACKS))
-	$(TINY_TRAIN) out=$(TINY)/looks stage=[perceive] train.steps=400 train.batch=32 train.clip=5 \
-		train.rates.projector=3e-3
+	$(TINY_PERCEIVE) out=$(TINY)/looks train.steps=400 train.rates.projector=3e-3
 	touch $@
 
 $(TINY)/looks-ahead.done: $(TINY)/looks.done
-	$(TINY_TRAIN) out=$(TINY)/looks-ahead start=$(TINY)/looks/last stage=[perceive] train.steps=4000 \
-		train.batch=32 train.clip=5 train.rates.projector=3e-3 train.reframed=1 \
-		prompt.images.cameras=[CAM_FRONT]
+	$(TINY_PERCEIVE) $(TINY_AHEAD) out=$(TINY)/looks-ahead start=$(TINY)/looks/last train.steps=4000 \
+		train.rates.projector=3e-3
 	touch $@
 
 $(TINY)/looks-on.done: $(TINY)/looks-ahead.done
-	$(TINY_TRAIN) out=$(TINY)/looks-on start=$(TINY)/looks-ahead/last stage=[perceive] train.steps=6000 \
-		train.batch=32 train.clip=5 train.rates.projector=2e-3 train.reframed=1 \
-		prompt.images.cameras=[CAM_FRONT]
+	$(TINY_PERCEIVE) $(TINY_AHEAD) out=$(TINY)/looks-on start=$(TINY)/looks-ahead/last \
+		train.steps=6000 train.rates.projector=2e-3
 	touch $@
 
 # And the decoder must answer by them.
 $(TINY)/answers.done: $(TINY)/looks-on.done
-	$(TINY_TRAIN) out=$(TINY)/answers start=$(TINY)/looks-on/last stage=[sft] train.steps=2600 \
-		train.batch=16 train.clip=2 train.rates.projector=6e-4 train.rates.decoder=1e-3 \
-		train.perception=.15 train.dropout.ego_status=.1 train.dropout.block=.1 \
+	$(BIN)/drivevlm train $(TINY_DATA) $(call tiny_mixture,2) out=$(TINY)/answers \
+		start=$(TINY)/looks-on/last stage=[sft] train.steps=2600 train.batch=16 train.clip=2 \
+		train.rates.projector=6e-4 train.rates.decoder=1e-3 train.perception=.15 \
+		train.spread_bins=1 train.dropout.ego_status=.1 train.dropout.block=.1 \
 		'train.forms={full: .2, plan_first: 0, plan_only: .5, brief: .3}'
 	touch $@
 

@@ -31,7 +31,7 @@ from drivevlm.vlm.seam import VLM
 from drivevlm.world.clip import Clip
 from drivevlm.world.plan import Plan
 
-DECIDING = ("batch_size", "attention")
+DECIDING = ("batch_size", "attention", "spread_bins")
 """Settings of a model that can change what it says and that its revision does not cover."""
 
 

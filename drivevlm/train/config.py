@@ -175,6 +175,8 @@ class TrainConfig:
         noise: On the ego's motion.
         augment: Of pictures.
         forms: Of the answer.
+        spread_bins: Where a number is written as one word, as those of a plan are, its neighbours
+            are wanted too, by a Gaussian of this deviation; 0 wants the very word.
         mixture: Shares of the data sets, in their order; empty takes them by their size.
         mirror: Learn as often from each clip's mirror image, where everything turns: pictures,
             cameras, motions, boxes and words. So twice as many clips, one side of the road as
@@ -211,6 +213,7 @@ class TrainConfig:
     noise: EgoNoise = field(default_factory=EgoNoise)
     augment: Augment = field(default_factory=Augment)
     forms: FormShares = field(default_factory=FormShares)
+    spread_bins: float = 0.0
     mixture: tuple[float, ...] = ()
     mirror: bool = False
     reframed: int = 0
@@ -241,6 +244,8 @@ class TrainConfig:
                 "stop_after, warmup, workers, threads, val_every and reframed are not negative, "
                 f"got {', '.join(map(str, (*counts, self.reframed)))}"
             )
+        if not 0 <= self.spread_bins < math.inf:
+            raise ValueError(f"spread_bins is not negative, got {self.spread_bins}")
         if self.augment.on and self.cached:
             raise ValueError("augment.on needs cached=false: what is cached was seen unchanged")
         if any(not share >= 0 for share in self.mixture) or (

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from drivevlm.dialogue.sections import SectionName
+from drivevlm.model.scales import Scales
 from drivevlm.train.batch import Batch
 from drivevlm.train.config import Rates, Stage, TrainConfig, TrainError
 from drivevlm.train.heads import PERCEPTS
@@ -94,6 +94,7 @@ class Learner:
         stage: Decides who learns.
         accelerator: Of the processes.
         learnable: Names of parameters that may learn: with adapters, not those of the decoder.
+        scales: Of the vocabulary.
     """
 
     def __init__(
@@ -103,8 +104,9 @@ class Learner:
         stage: Stage,
         accelerator: Accelerator,
         learnable: frozenset[str],
+        scales: Scales,
     ) -> None:
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self._scales = config, accelerator, scales
         self._answers = stage is not Stage.PERCEIVE
         self._perception = config.perception if self._answers else 1.0
         rates = rates_of(stage, config.rates)
@@ -167,7 +169,8 @@ class Learner:
             return torch.zeros_like(batch.weights, device=self.accelerator.device), percepts
         there = (batch.sections >= 0).to(logits.device)
         targets = batch.targets.to(logits.device)
-        losses = functional.cross_entropy(logits[:, :-1].float().mT, targets, reduction="none")
+        said = logits[:, :-1].float().flatten(0, 1)
+        losses = self._scales.losses(said, targets.flatten()).reshape(targets.shape)
         return losses * there, percepts
 
     def _groups(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset
 
+from drivevlm.model.scales import Scales
 from drivevlm.train.batch import Batch, Desk
 from drivevlm.train.checkpoint import (
     found_checkpoint,
@@ -118,8 +119,9 @@ class _Stage:
     def __init__(self, task: Task, watch: Watch, number: int) -> None:
         self.task, self.watch, self.number = task, watch, number
         self.stage = task.stages[number]
+        scales = Scales(task.desk.chat.tokenizer, task.config.spread_bins)
         self.learner = Learner(
-            task.pupil, task.config, self.stage, task.accelerator, task.learnable
+            task.pupil, task.config, self.stage, task.accelerator, task.learnable, scales
         )
 
     def go(self, position: Position) -> Position:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,9 @@ class NativeConfig:
         cached_images: Images whose features are kept, so that a picture that comes again is not
             encoded again. A GPU encodes several at a time, with last bits that depend on which:
             there only 0 repeats exactly whatever was seen before.
+        spread_bins: Where a number is written as one word, as those of a plan are, greedy decoding
+            takes the word round which most chance lies, by a Gaussian of this deviation, instead of
+            the likeliest word; 0 takes that.
     """
 
     model: str = ""
@@ -84,6 +88,7 @@ class NativeConfig:
     batch_wait_ms: float = 5.0
     threads: int = 0
     cached_images: int = 256
+    spread_bins: float = 0.0
 
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", "float32", "bfloat16"):
@@ -92,6 +97,8 @@ class NativeConfig:
             raise ValueError(f"quantisation must be none or int8: {self.quantisation!r}")
         if self.cached_images < 0:
             raise ValueError(f"cached_images must not be negative: {self.cached_images}")
+        if not 0 <= self.spread_bins < math.inf:
+            raise ValueError(f"spread_bins must not be negative: {self.spread_bins}")
         _check_batches(self)
 
     @property

@@ -35,6 +35,7 @@ def generate(
         pad_token=loaded.pad_token,
         prompt_tokens=prompt_tokens,
         stages=stages,
+        scales=loaded.scales,
     )
     settings: dict[str, Any] = {
         "max_new_tokens": max(job.request.max_tokens for job in jobs),

@@ -17,6 +17,7 @@ from llguidance.hf import from_tokenizer
 from safetensors import SafetensorError
 from transformers.utils import logging as _untyped_logging
 
+from drivevlm.model.scales import Scales
 from drivevlm.vlm import checkpoint
 from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.config import BITSANDBYTES, DTYPES, HfConfig
@@ -48,6 +49,7 @@ class LoadedModel:
         revision: Digest of the files (see ``checkpoint.digest``), dtype, quantisation and, where
             one was named, the chat template.
         context_tokens: How many tokens prompt and reply may have together; None if unsaid.
+        scales: Of numbers that are written as one word; None where there are none.
     """
 
     model: Any
@@ -57,6 +59,7 @@ class LoadedModel:
     pad_token: int
     context_tokens: int | None
     revision: str
+    scales: Scales | None = None
 
 
 def load(config: HfConfig) -> LoadedModel:

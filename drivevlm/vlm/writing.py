@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
+from drivevlm.model.scales import Scales
 from drivevlm.vlm.matcher import Grammars, Matcher
 from drivevlm.vlm.pending import Job
 from drivevlm.vlm.seam import Finish, Reply, VLMError
@@ -62,6 +63,7 @@ class Writer:
         pad_token: What finished rows are filled with.
         prompt_tokens: Per request, without padding.
         stages: Its clock.
+        scales: Settle which bin a greedy row writes; None for a vocabulary without.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Writer:
         pad_token: int,
         prompt_tokens: Sequence[int],
         stages: Stages,
+        scales: Scales | None = None,
     ) -> None:
         self._tokenizer = grammars.tokenizer
         self._end_tokens = end_tokens
         self._pad_token = pad_token
         self._stages = stages
+        self._scales = scales
         self._prompt_tokens = dict(zip(jobs, prompt_tokens, strict=True))
         self._rows = [_begin(j, n, grammars) for j in jobs for n in range(j.request.samples)]
         self._seen: int | None = None
@@ -103,6 +107,8 @@ class Writer:
                 token = int(torch.multinomial(chances, 1, generator=row.generator))
                 row_scores.fill_(-torch.inf)
                 row_scores[token] = 0.0
+            elif self._scales is not None:
+                self._scales.settle(row_scores)
         return scores
 
     def over(self, ids: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from drivevlm.model.config import ModelError
+from drivevlm.model.scales import Scales
 from drivevlm.model.storage import load_model
 from drivevlm.vlm import checkpoint
 from drivevlm.vlm.chat import Chat
@@ -58,6 +59,7 @@ def load(config: NativeConfig) -> LoadedModel:
         pad_token=min(ends) if pad_token is None else pad_token,
         context_tokens=getattr(model.config.text_config, "max_position_embeddings", None),
         revision=f"{checkpoint.digest(folder)} {kind}",
+        scales=Scales(chat.tokenizer, config.spread_bins),
     )
 
 
