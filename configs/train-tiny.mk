@@ -4,6 +4,8 @@
 TINY       ?= build/tiny
 TINY_SEEDS := 3000 4000
 TINY_WORLD := world=train world.scenes=40 world.pairs=800 world.runs=2 world.approaching=170 world.left_turns=30
+# Packed folders on which it is told meanwhile what is seen.
+TINY_VAL   ?=
 TINY_PACK  := data=nuscenes data.frames=2 data.command=route
 TINY_PACKS := $(foreach seed,$(TINY_SEEDS),$(TINY)/$(seed)/synth $(TINY)/$(seed)/twins)
 
@@ -20,7 +22,9 @@ TINY_DATA  := data.path=$(firstword $(TINY_PACKS)) \
 tiny_mixture = train.mixture=[$(subst $(space),$(comma),$(foreach seed,$(TINY_SEEDS),1 $(1)))]
 
 TINY_PERCEIVE := $(BIN)/drivevlm train $(TINY_DATA) $(call tiny_mixture,3) \
-	stage=[perceive] train.batch=32 train.clip=5
+	stage=[perceive] train.batch=32 train.clip=5 \
+	$(if $(TINY_VAL),val.path=$(firstword $(TINY_VAL)) \
+	val.also=[$(subst $(space),$(comma),$(wordlist 2,99,$(TINY_VAL)))] train.val_every=1000)
 TINY_AHEAD := train.reframed=1 prompt.images.cameras=[CAM_FRONT]
 
 .PHONY: train-tiny

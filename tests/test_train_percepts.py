@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 
@@ -15,10 +17,11 @@ from drivevlm.data.dense import DenseView, SignalHead
 from drivevlm.model.scales import Scales
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage
-from drivevlm.train.heads import REACH_BETA_M, Heads
+from drivevlm.train.heads import REACH_BETA_M, REACH_S, Heads
 from drivevlm.train.learner import Learner, part_of
 from drivevlm.train.lessons import Course, Place
-from drivevlm.train.loop import LAST, train
+from drivevlm.train.loop import BEST, LAST, train
+from drivevlm.train.perceiving import perceived, told_apart
 from drivevlm.train.percepts import (
     KINDS,
     SIGNALS,
@@ -214,3 +217,38 @@ def test_a_clip_is_judged_by_itself_whatever_stands_beside_it():
         parts = [float(each[name].detach()) for each in alone if name in each]
         assert float(loss.detach()) == pytest.approx(np.mean(parts), rel=1e-5)
     assert both.keys() >= {"signal", "lead", "lead_gap", "shown"}
+
+
+# A validation of what is seen.
+
+
+def test_who_only_says_that_the_ego_keeps_its_speed_is_as_far_off_as_that():
+    learns, ready = pupil(), replace(desk(begun()[1]), percepts=True)
+    with torch.no_grad():
+        learns.heads.reach[-1].weight.zero_()
+        learns.heads.reach[-1].bias.zero_()
+    told = perceived(learns, ready, batch=6, within=nullcontext)
+    truths = [data().recording.truth(token) for token in data().tokens]
+    off_m = [np.abs(past_speed_mps(t) * REACH_S.numpy() - reach_m(t)).mean() for t in truths]
+    assert told == {"sees_reach_m": pytest.approx(np.mean(off_m), rel=1e-5)}
+
+
+def test_pairs_count_where_both_sides_are_nearer_to_their_own_way():
+    near, far = np.array([1.0, 2.0, 3.0]), np.array([4.0, 8.0, 12.0])
+    assert told_apart((near + 1, near), (far - 1, far))
+    assert not told_apart((near, near), (near, far))
+    assert not told_apart((far, near), (near, far))
+
+
+def test_a_stage_that_teaches_to_see_tells_what_is_seen_and_makes_no_checkpoint_the_best(tmp_path):
+    given = {"pupil": pupil(), "desk": replace(desk(begun()[1]), percepts=True)}
+    config = replace(CONFIG, steps=4, val_every=2)
+    names = frozenset(name for name, _ in given["pupil"].named_parameters())
+    given |= {"learnable": names, "perceive": lambda: {"sees_reach_m": 1.0}}
+    stages = (Stage.PERCEIVE,)
+    train(task(tmp_path, config, stages=stages, **given), Watch(tmp_path, silent, every=1))
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    told = [(line["step"], line["validation"]) for line in lines if "validation" in line]
+    assert told == [(step, {"sees_reach_m": 1.0}) for step in (2, 4)]
+    assert (tmp_path / LAST).is_dir()
+    assert not (tmp_path / BEST).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ from drivevlm.model.storage import load_model, save_model
 from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer, pretrained_tokenizer
 from drivevlm.train.batch import Desk, See, pixels_of
 from drivevlm.train.checkpoint import restore_heads
-from drivevlm.train.config import Stage, TrainConfig, TrainError
+from drivevlm.train.config import Dropout, EgoNoise, Stage, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.heads import Heads
 from drivevlm.train.learner import rates_of
 from drivevlm.train.lesson import Lesson
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
+from drivevlm.train.perceiving import perceived
 from drivevlm.train.pupil import Pupil
 from drivevlm.train.reframed import Reframed
 from drivevlm.train.views import Views
@@ -148,23 +149,30 @@ def task_of(
     learns = with_adapters(model, learning.model.adapter) if adapted else model
     pupil = _pupil(learns, learning, model.config.text_config.hidden_size, say)
     chat = Chat(processor)
-    sets, see, encoded = _eyes(ready, model, chat, accelerator, say, progress)
+    sets, see, encoded = _eyes(ready, ready.sets, model, chat, accelerator, say, progress)
+    desk = Desk(
+        sets,
+        forms,
+        chat,
+        config.weights,
+        model.config.text_config.max_position_embeddings,
+        see,
+        encoded,
+        config.seed,
+        percepts=pupil.heads is not None,
+    )
+    perceive = None
+    if ready.val and Stage.PERCEIVE in settings.stage:
+        held = tuple(DataSet.of(each, progress) for each in ready.val)
+        held, see, _ = _eyes(ready, held, model, chat, accelerator, say, progress)
+        calm = replace(desk, sets=held, forms=Forms(ready.dialogue, _calm(config)), see=see)
+        perceive = partial(perceived, pupil, calm, batch=config.batch, within=accelerator.autocast)
     return Task(
         config=config,
         stages=settings.stage,
         pupil=pupil,
         learnable=frozenset(n for n, p in pupil.named_parameters() if p.requires_grad),
-        desk=Desk(
-            sets,
-            forms,
-            chat,
-            config.weights,
-            model.config.text_config.max_position_embeddings,
-            see,
-            encoded,
-            config.seed,
-            percepts=pupil.heads is not None,
-        ),
+        desk=desk,
         save_model=partial(_save, learns, processor, ready, adapted=adapted),
         folder=folder,
         accelerator=accelerator,
@@ -178,6 +186,17 @@ def task_of(
         )
         if ready.val
         else None,
+        perceive=perceive,
+    )
+
+
+def _calm(config: TrainConfig) -> TrainConfig:
+    """The same, but that every clip is asked as it is."""
+    return replace(
+        config,
+        dropout=Dropout(0.0, 0.0, 0.0),
+        noise=EgoNoise(0.0, 0.0, 0.0, 0.0),
+        augment=replace(config.augment, on=False),
     )
 
 
@@ -215,6 +234,7 @@ def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:
 
 def _eyes(
     ready: Prepared,
+    sets: Sequence[DataSet],
     model: Any,
     chat: Chat,
     accelerator: Accelerator,
@@ -225,20 +245,20 @@ def _eyes(
     settings, images = ready.learning.settings, ready.learning.prompt.images
     frozen = all(_encoder_rests(stage, settings.train) for stage in settings.stage)
     if not (settings.train.cached and frozen):
-        return ready.sets, _Pixels(images, chat), False
+        return tuple(sets), _Pixels(images, chat), False
     cache = Path(settings.cache).expanduser() if settings.cache else user_cache_path("drivevlm")
     views: list[Views] = []
     by = (images, model, chat.processor, settings.train.precision)
-    for each in ready.sets:
+    for each in sets:
         if accelerator.is_main_process:
             Views(cache / "train", each.recording, *by).prepare(each.tokens, progress)
         accelerator.wait_for_everyone()
         views.append(Views(cache / "train", each.recording, *by))
-    sets = tuple(each.without(v.faults) for each, v in zip(ready.sets, views, strict=True))
-    for each, v in zip(sets, views, strict=True):
+    seen = tuple(each.without(v.faults) for each, v in zip(sets, views, strict=True))
+    for each, v in zip(seen, views, strict=True):
         if v.faults:
             say(each.told())
-    return sets, _Features(views), True
+    return seen, _Features(views), True
 
 
 def _encoder_rests(stage: Stage, config: TrainConfig) -> bool:

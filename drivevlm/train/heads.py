@@ -64,18 +64,12 @@ class Heads(nn.Module):
             held: (B, D) what the decoder holds where the prompts end; None where nobody answers.
         """
         losses: dict[str, Tensor] = {}
-        rows = [row for row, seen in enumerate(batch.seen) if seen.images]
+        rows = _rows_with_images(batch)
         if rows:
-            scaled = self.scale(torch.cat(list(tokens)).float())
-            sizes = _clip_sizes(tokens, [batch.seen[row].images for row in rows])
-            clips = scaled.split(sizes)
-            there = pad_sequence([c.new_ones(len(c)) for c in clips], batch_first=True) > 0
-            every = pad_sequence(list(clips), batch_first=True)
-            asked = self.queries.expand(len(rows), -1, -1)
-            looked: Tensor = self.look(
-                asked, every, every, key_padding_mask=~there, need_weights=False
-            )[0]
             seen = [batch.seen[row] for row in rows]
+            sizes = _clip_sizes(tokens, [each.images for each in seen])
+            scaled = self.scale(torch.cat(list(tokens)).float())
+            looked = self._looked(scaled, sizes)
             losses |= self._told(looked, seen) | self._shown(scaled, tokens, seen, sizes)
             losses["reach"] = self._reach(self.reach, looked[:, 3:].flatten(1), rows, batch)
         if held is not None:
@@ -84,6 +78,27 @@ class Heads(nn.Module):
         # Processes that share the work wait for a gradient of every parameter.
         zero = sum(parameter.sum() for parameter in self.parameters()) * 0.0
         return {name: each.mean() + zero for name, each in losses.items() if len(each)}
+
+    def reached_m(self, tokens: Sequence[Tensor], batch: Batch) -> Tensor:
+        """(B, 3) how far the ego is said to get in ``REACH_S``; NaN where nothing is seen."""
+        rows = _rows_with_images(batch)
+        said = torch.full((len(batch.seen), len(REACH_S)), torch.nan)
+        if rows:
+            sizes = _clip_sizes(tokens, [batch.seen[row].images for row in rows])
+            looked = self._looked(self.scale(torch.cat(list(tokens)).float()), sizes)
+            speed_mps = looked.new_tensor([batch.seen[row].speed_mps for row in rows])[:, None]
+            asked = torch.cat([looked[:, 3:].flatten(1), speed_mps / SPEED_SCALE_MPS], dim=1)
+            said[rows] = (self.reach(asked) + speed_mps * REACH_S.to(looked)).float().cpu()
+        return said
+
+    def _looked(self, scaled: Tensor, sizes: Sequence[int]) -> Tensor:
+        """(n, queries, D) what the queries find among each clip's tokens, all in one list."""
+        clips = torch.split(scaled, list(sizes))
+        there = pad_sequence([c.new_ones(len(c)) for c in clips], batch_first=True) > 0
+        every = pad_sequence(list(clips), batch_first=True)
+        asked = self.queries.expand(len(clips), -1, -1)
+        looked, _ = self.look(asked, every, every, key_padding_mask=~there, need_weights=False)
+        return torch.as_tensor(looked)
 
     def _told(self, looked: Tensor, seen: Sequence[Seen]) -> dict[str, Tensor]:
         """Losses of signal, vehicle and path ahead, of each clip that has them."""
@@ -164,6 +179,10 @@ class Heads(nn.Module):
         said = torch.cat([said, said[first] - said[second]])
         wanted = torch.cat([wanted, wanted[first] - wanted[second]])
         return functional.smooth_l1_loss(said, wanted, beta=REACH_BETA_M, reduction="none").mean(1)
+
+
+def _rows_with_images(batch: Batch) -> list[int]:
+    return [row for row, seen in enumerate(batch.seen) if seen.images]
 
 
 def _clip_sizes(tokens: Sequence[Tensor], images: Sequence[int]) -> list[int]:

@@ -58,7 +58,8 @@ class Task:
         save_model: Writes the model, adapters merged, into a folder.
         folder: Of the run.
         accelerator: Of the processes.
-        validate: None where there is nothing to validate on.
+        validate: Where a stage teaches answers; None where there is nothing to validate on.
+        perceive: The same where it only teaches to see.
     """
 
     config: TrainConfig
@@ -70,6 +71,7 @@ class Task:
     folder: Path
     accelerator: Accelerator
     validate: Validate | None
+    perceive: Callable[[], Mapping[str, float | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +157,15 @@ class _Stage:
         """Validate and save where it is time to."""
         config, task = self.task.config, self.task
         due = bool(config.val_every) and position.step % config.val_every == 0
-        plans = self.stage is not Stage.PERCEIVE  # which teaches nobody to answer
-        validates = task.validate is not None and plans and (due or last)
+        seeing = self.stage is Stage.PERCEIVE  # which teaches nobody to answer
+        validates = (due or last) and (task.perceive if seeing else task.validate) is not None
         if not (last or validates or position.step % config.save_every == 0):
             return position
         task.accelerator.wait_for_everyone()
         if task.accelerator.is_main_process:
             self._save(LAST, position)
             if validates:
-                position = self._validated(position)
+                position = self._perceived(position) if seeing else self._validated(position)
         task.accelerator.wait_for_everyone()
         return position
 
@@ -180,6 +182,15 @@ class _Stage:
         position = Position(self.number, position.step, found.score, position.skipped)
         self._save(BEST, position)
         self._save(LAST, position)
+        return position
+
+    def _perceived(self, position: Position) -> Position:
+        """What is seen by now; it makes no checkpoint the best, since no plan was judged."""
+        assert self.task.perceive is not None
+        began_s = time.monotonic()
+        figures = dict(self.task.perceive())
+        spent_s = time.monotonic() - began_s
+        self.watch.line(self._where(position) | {"validation": figures, "seconds": spent_s})
         return position
 
     def _save(self, name: str, position: Position) -> None:

@@ -27,11 +27,8 @@ class Pupil(nn.Module):
         self, batch: Batch, *, answers: bool = True
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """Logits (B, A + 1, V) that end with the last token, where asked for; losses of heads."""
-        device = next(self.model.parameters()).device
-        images = [image.to(device) for image in batch.images]
-        features = images if batch.encoded else self.model.encode(images)
-        rays = [None if ray is None else ray.to(device) for ray in batch.rays]
-        tokens = self.model.project(features, rays, batch.ages_s.to(device), batch.grids)
+        device = self._device
+        tokens = self.tokens(batch)
         if not answers:
             return None, {} if self.heads is None else self.heads(tokens, batch)
         embedded = self.model.embed(batch.input_ids.to(device), tokens)
@@ -50,3 +47,19 @@ class Pupil(nn.Module):
         held = last[torch.arange(len(last), device=device), ends]
         logits: Tensor = said.logits
         return logits, self.heads(tokens, batch, held)
+
+    def tokens(self, batch: Batch) -> list[Tensor]:
+        """(T, D) visual tokens of each image."""
+        device = self._device
+        images = [image.to(device) for image in batch.images]
+        features = images if batch.encoded else self.model.encode(images)
+        rays = [None if ray is None else ray.to(device) for ray in batch.rays]
+        tokens: list[Tensor] = self.model.project(
+            features, rays, batch.ages_s.to(device), batch.grids
+        )
+        return tokens
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
