@@ -139,6 +139,31 @@ def test_features_of_other_weights_are_others(tmp_path):
     assert all(not np.array_equal(a[0], b[0]) for a, b in pairs)
 
 
+class Jittered(Sixteen):
+    """Each clip's present pose is off by its sums' rounding, the last clip's by more."""
+
+    def clip(self, token):
+        clip = super().clip(token)
+        place = self.tokens.index(token)
+        off_m = 1e-13 * place if place < 3 else 0.01
+        then = Pose3(np.eye(3), np.array([off_m, 0.0, 0.0]))
+        cameras = tuple(
+            replace(s, frames=tuple(replace(f, now_from_then=then) for f in s.frames))
+            for s in clip.cameras
+        )
+        return replace(clip, cameras=cameras)
+
+
+def test_rays_of_one_camera_are_kept_once_whatever_the_rounding_of_its_poses(tmp_path):
+    recording = Jittered()
+    known = views(tmp_path, recording)
+    known.prepare(recording.tokens[:3], unseen)
+    (folder,) = tmp_path.glob("rays-*")
+    assert len(ArrayStore(folder)) == 1
+    known.prepare(recording.tokens[:4], unseen)
+    assert len(ArrayStore(folder)) == 2
+
+
 class CutOff:
     """An image that ends too early."""
 

@@ -178,11 +178,12 @@ def rays_of(picture: Picture, config: ImageConfig) -> NDArray[np.float32] | None
     now_from_camera = now_from_picture(picture)
     u = left + (np.arange(width_px) + 0.5) * (right - left) / width_px - 0.5
     v = top + (np.arange(height_px) + 0.5) * (bottom - top) / height_px - 0.5
-    grid = np.stack([*np.meshgrid(u, v), np.ones((height_px, width_px))], axis=-1)
-    ahead = grid @ np.linalg.inv(camera.intrinsics).T @ now_from_camera.rotation.T
-    ahead /= np.linalg.norm(ahead, axis=-1, keepdims=True)
-    origin = np.broadcast_to(now_from_camera.translation_m, ahead.shape)
-    return np.asarray(np.concatenate([ahead, origin], axis=-1), dtype=np.float32)
+    right_way, down_way, corner = (now_from_camera.rotation @ np.linalg.inv(camera.intrinsics)).T
+    ahead = (v[:, None] * down_way + corner)[:, None] + u[:, None] * right_way
+    ahead /= np.sqrt(np.einsum("hwx,hwx->hw", ahead, ahead))[..., None]
+    rays = np.empty((height_px, width_px, 6), dtype=np.float32)
+    rays[..., :3], rays[..., 3:] = ahead, now_from_camera.translation_m
+    return rays
 
 
 def now_from_picture(picture: Picture) -> Pose3:

@@ -37,6 +37,8 @@ Progress = Callable[[str, int, int], None]
 Image = NDArray[np.uint8]
 Seen = tuple[NDArray[np.float16], NDArray[np.float16] | None]
 """Features (C, h, w) and rays (6, h, w) of an image's cells; no rays where they are unknown."""
+_DIGITS = 6
+"""Of metres and directions: what differs by less is the same camera at the same place."""
 TOGETHER = 16
 """Clips that are looked at, and then kept, at a time."""
 
@@ -167,7 +169,8 @@ class Views:
         numbers = (camera.intrinsics, pose.rotation, pose.translation_m, np.array(picture.crop))
         geometry = hashlib.blake2b(repr(camera.size_px).encode(), digest_size=16)
         for each in numbers:
-            geometry.update(np.asarray(each, dtype=np.float64).tobytes())
+            # Poses of now differ from none at all by the rounding of their sums.
+            geometry.update((np.round(np.asarray(each, np.float64), _DIGITS) + 0.0).tobytes())
         name = f"{geometry.hexdigest()} {self._images.width_px}"
         if name not in self._rays:
             self._rays.add(name, self._processor.cell_rays(rays_of(picture, self._images)).numpy())
