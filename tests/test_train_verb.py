@@ -6,9 +6,11 @@ import json
 import math
 
 import pytest
+import torch
 import yaml
 from accelerate.state import AcceleratorState
 from looking import WORDS, Sixteen, replies
+from safetensors.torch import load_file
 
 from drivevlm.app import main
 
@@ -66,6 +68,17 @@ def test_a_model_plans_right_after_its_training(run, packed, tmp_path, capsys):
     assert len(said) == 16
     assert all(text.startswith("PLAN: <v") for text in said.values())
     assert "was taught" not in capsys.readouterr().out
+
+
+def test_a_training_that_begins_with_a_model_of_half_precision_learns_in_whole(
+    run, packed, tmp_path
+):
+    small, out = tmp_path / "small", tmp_path / "on"
+    assert main(["model", "export", f"model={run / 'last'}", f"out={small}"]) == 0
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=1", "train.cached=true"]
+    assert main(["train", *told, f"start={small}", f"cache={tmp_path}", f"out={out}"]) == 0
+    kinds = {tensor.dtype for tensor in load_file(out / "last" / "model.safetensors").values()}
+    assert kinds == {torch.float32}
 
 
 def test_an_exported_model_is_half_as_large_and_answers_and_knows_how_it_was_asked(

@@ -141,7 +141,7 @@ def task_of(
         new.rename(start)
     accelerator.wait_for_everyone()
     with quiet():
-        model, processor = load_model(start)
+        model, processor = load_model(start, dtype=torch.float32)
     if config.checkpointing:
         network: Any = model
         network.gradient_checkpointing_enable()
@@ -219,7 +219,7 @@ def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:
     settings = ready.learning.settings
     if settings.start:
         with quiet():
-            return load_model(Path(settings.start).expanduser())
+            return load_model(Path(settings.start).expanduser(), dtype=torch.float32)
     config = placed(ready.learning.model)
     if config.decoder.weights == RANDOM:
         texts = texts_of(ready.sets, forms, seed=settings.train.seed)
