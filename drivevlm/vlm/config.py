@@ -88,7 +88,7 @@ class NativeConfig:
     batch_wait_ms: float = 5.0
     threads: int = 0
     cached_images: int = 256
-    spread_bins: float = 0.0
+    spread_bins: float = 2.0
 
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", "float32", "bfloat16"):
