@@ -139,6 +139,14 @@ def test_features_of_other_weights_are_others(tmp_path):
     assert all(not np.array_equal(a[0], b[0]) for a, b in pairs)
 
 
+def framed(clip, **changes):
+    """The clip, every frame of it changed."""
+    cameras = tuple(
+        replace(s, frames=tuple(replace(f, **changes) for f in s.frames)) for s in clip.cameras
+    )
+    return replace(clip, cameras=cameras)
+
+
 class Jittered(Sixteen):
     """Each clip's present pose is off by its sums' rounding, the last clip's by more."""
 
@@ -146,12 +154,7 @@ class Jittered(Sixteen):
         clip = super().clip(token)
         place = self.tokens.index(token)
         off_m = 1e-13 * place if place < 3 else 0.01
-        then = Pose3(np.eye(3), np.array([off_m, 0.0, 0.0]))
-        cameras = tuple(
-            replace(s, frames=tuple(replace(f, now_from_then=then) for f in s.frames))
-            for s in clip.cameras
-        )
-        return replace(clip, cameras=cameras)
+        return framed(clip, now_from_then=Pose3(np.eye(3), np.array([off_m, 0.0, 0.0])))
 
 
 def test_rays_of_one_camera_are_kept_once_whatever_the_rounding_of_its_poses(tmp_path):
@@ -181,11 +184,7 @@ class WithFault(Sixteen):
         clip = super().clip(token)
         if token != self.tokens[1]:
             return clip
-        cameras = tuple(
-            replace(s, frames=tuple(replace(f, source=CutOff()) for f in s.frames))
-            for s in clip.cameras
-        )
-        return replace(clip, cameras=cameras)
+        return framed(clip, source=CutOff())
 
 
 def test_a_broken_image_is_named_and_its_clip_left_out(tmp_path):
