@@ -16,12 +16,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from train_cases import CONFIG, begun, data, desk, losses, native, task
+from train_cases import CONFIG, PLAIN, begun, data, desk, losses, native, task
 
 from drivevlm.dialogue.blocks import Switch
 from drivevlm.dialogue.sections import SectionName
 from drivevlm.model.config import ModelError
-from drivevlm.model.scales import Scales
 from drivevlm.train.checkpoint import found_checkpoint, read_position, write_checkpoint
 from drivevlm.train.config import (
     Dropout,
@@ -61,10 +60,8 @@ def watch(folder: Path) -> Watch:
 
 def fresh(config: TrainConfig) -> Learner:
     pupil = Pupil(deepcopy(begun()[0]), None)
-    names = frozenset(name for name, _ in pupil.named_parameters())
-    return Learner(
-        pupil, config, Stage.SFT, Accelerator(cpu=True), names, Scales(begun()[1].tokenizer, 0.0)
-    )
+    names = frozenset(dict(pupil.named_parameters()))
+    return Learner(pupil, config, Stage.SFT, Accelerator(cpu=True), names, PLAIN)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from train_cases import CONFIG, begun, data, desk, losses, task
+from train_cases import CONFIG, PLAIN, begun, data, desk, losses, task
 
 from drivevlm.data.dense import DenseView, SignalHead
-from drivevlm.model.scales import Scales
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage
 from drivevlm.train.heads import REACH_BETA_M, REACH_S, Heads
@@ -143,8 +142,7 @@ def test_heads_beside_the_answers_add_their_loss_by_its_weight():
         learns = pupil()
         names = frozenset(name for name, _ in learns.named_parameters())
         config = replace(CONFIG, perception=weight)
-        scales = Scales(begun()[1].tokenizer, 0.0)
-        learner = Learner(learns, config, Stage.SFT, Accelerator(cpu=True), names, scales)
+        learner = Learner(learns, config, Stage.SFT, Accelerator(cpu=True), names, PLAIN)
         found.append(learner.step([batch], 0))
     assert found[0].sections["sees_ahead"] == pytest.approx(found[1].sections["sees_ahead"])
     assert found[1].gradient > found[0].gradient

@@ -18,6 +18,7 @@ from drivevlm.dialogue.control import CODEC_TOKENS
 from drivevlm.dialogue.dialogue import Dialogue
 from drivevlm.dialogue.pictures import ImageConfig
 from drivevlm.model.assembly import new_model
+from drivevlm.model.scales import Scales
 from drivevlm.model.storage import save_model
 from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer
 from drivevlm.train.batch import Desk, pixels_of
@@ -30,6 +31,8 @@ from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
 
 IMAGES = ImageConfig(width_px=64, frames=1, cameras=("CAM_FRONT",), rays=True)
+PLAIN = Scales(None, 0.0)
+"""Every word of an answer by itself."""
 CONFIG = TrainConfig(steps=30, batch=4, warmup=5, save_every=6, tell_every=1, cached=False)
 
 
