@@ -163,9 +163,9 @@ def task_of(
     )
     perceive = None
     if ready.val and Stage.PERCEIVE in settings.stage:
-        held = tuple(DataSet.of(each, progress) for each in ready.val)
-        held, see, _ = _eyes(ready, held, model, chat, accelerator, say, progress)
-        calm = replace(desk, sets=held, forms=Forms(ready.dialogue, _calm(config)), see=see)
+        unseen = tuple(DataSet.of(each, progress) for each in ready.val)
+        held, look, _ = _eyes(ready, unseen, model, chat, accelerator, say, progress)
+        calm = replace(desk, sets=held, forms=Forms(ready.dialogue, _calm(config)), see=look)
         perceive = partial(perceived, pupil, calm, batch=config.batch, within=accelerator.autocast)
     return Task(
         config=config,

@@ -191,8 +191,9 @@ class TrainConfig:
         threads: CPU threads of torch; 0 leaves its own number.
         save_every: Steps between checkpoints.
         tell_every: Steps between lines of the protocol.
-        val_every: Steps between validations that plan; 0 validates at the end alone.
-        val_clips: Clips of a validation at most; 0 takes all.
+        val_every: Steps between validations; 0 validates at the end alone.
+        val_clips: Clips of a validation that plans at most; 0 takes all. To see takes all: it is
+            quick.
         seed: Of everything that varies.
     """
 
