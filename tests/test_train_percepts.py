@@ -42,6 +42,7 @@ VIEW = DenseView(
     heads=(
         SignalHead("light", Signal.RED, (10.0, 1.0, 12.0, 5.0)),
         SignalHead("beyond", Signal.GREEN, (90.0, 1.0, 92.0, 5.0)),
+        SignalHead("above", Signal.AMBER, (1.0, -5.0, 3.0, -3.0)),
         SignalHead("dark", Signal.NONE, (1.0, 1.0, 2.0, 2.0)),
     ),
 )

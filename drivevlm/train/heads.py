@@ -92,13 +92,16 @@ class Heads(nn.Module):
         return said
 
     def _looked(self, scaled: Tensor, sizes: Sequence[int]) -> Tensor:
-        """(n, queries, D) what the queries find among each clip's tokens, all in one list."""
+        """(n, queries, D) what the queries find among each clip's tokens, all in one list.
+
+        In single precision whatever the attention's: metres are told from it.
+        """
         clips = torch.split(scaled, list(sizes))
         there = pad_sequence([c.new_ones(len(c)) for c in clips], batch_first=True) > 0
         every = pad_sequence(list(clips), batch_first=True)
         asked = self.queries.expand(len(clips), -1, -1)
         looked, _ = self.look(asked, every, every, key_padding_mask=~there, need_weights=False)
-        return torch.as_tensor(looked)
+        return torch.as_tensor(looked).float()
 
     def _told(self, looked: Tensor, seen: Sequence[Seen]) -> dict[str, Tensor]:
         """Losses of signal, vehicle and path ahead, of each clip that has them."""

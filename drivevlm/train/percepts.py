@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def percepts_of(
             lead_m = np.inf if labels.lead is None else labels.lead.gap_m
     newest: dict[str, int] = {}
     for place, picture in enumerate(pictures):
-        newest[picture.camera.name] = place
+        if not picture.is_crop:
+            newest[picture.camera.name] = place
     kinds = {
         name: category.split(".")[0]
         for name, category in zip(truth.now.boxes.instance, truth.now.boxes.category, strict=True)
@@ -80,9 +82,7 @@ def percepts_of(
         reach_m(truth),
         tuple(
             shown_in(dense[picture.camera.name], kinds, picture.camera.size_px, grid)
-            if newest[picture.camera.name] == place
-            and picture.camera.name in dense
-            and not picture.is_crop
+            if newest[picture.camera.name] == place and picture.camera.name in dense
             else None
             for place, (picture, grid) in enumerate(zip(pictures, grids, strict=True))
         ),
@@ -138,8 +138,8 @@ def shown_in(
     for head in view.heads:
         if head.state not in LIT:
             continue
-        x = int((head.box_px[0] + head.box_px[2]) / 2 * columns / size_px[0])
-        y = int((head.box_px[1] + head.box_px[3]) / 2 * rows / size_px[1])
+        x = math.floor((head.box_px[0] + head.box_px[2]) / 2 * columns / size_px[0])
+        y = math.floor((head.box_px[1] + head.box_px[3]) / 2 * rows / size_px[1])
         if 0 <= x < columns and 0 <= y < rows:
             shown[LIT[head.state], y, x] = True
     return shown

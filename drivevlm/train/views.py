@@ -75,7 +75,9 @@ class Views:
         self._recording, self._images = recording, images
         self._model, self._processor = model, processor
         self._halves = precision == "bfloat16"
-        eyes = tensors_sha256(model.vision_encoder.state_dict())[:16]
+        looks = [model.config.strides, model.config.image_mean, model.config.image_std]
+        trunk = tensors_sha256(model.vision_encoder.state_dict())
+        eyes = hashlib.sha256(json.dumps([trunk, looks]).encode()).hexdigest()[:16]
         eyes += f"-{precision}" if self._halves else ""
         about = [recording.digest, asdict(images), processor.cell_px, eyes]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
@@ -91,8 +93,8 @@ class Views:
         self._clips = _read(self._lines_file, self._features, self._rays)
 
     def prepare(self, tokens: Sequence[str], progress: Progress) -> None:
-        """Look at all clips that were not looked at before, while no other training does."""
-        if all(token in self._clips for token in tokens):
+        """Look at all clips that were not seen before, while no other training does."""
+        if not self._missing(tokens):
             return
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._lock):
@@ -100,7 +102,7 @@ class Views:
             self._prepare(tokens, progress)
 
     def _prepare(self, tokens: Sequence[str], progress: Progress) -> None:
-        missing = [token for token in tokens if token not in self._clips]
+        missing = self._missing(tokens)
         done = len(tokens) - len(missing)
         with self._lines_file.open("a", encoding="utf-8") as lines, ThreadPoolExecutor() as pool:
             for start in range(0, len(missing), TOGETHER):
@@ -116,6 +118,10 @@ class Views:
                 progress("images of clips", done + start + len(some), len(tokens))
         self._features.close()
         self._rays.close()
+
+    def _missing(self, tokens: Sequence[str]) -> list[str]:
+        """Those that were never seen; what could not be read before may be there by now."""
+        return [t for t in tokens if t not in self._clips or self._clips[t].fault]
 
     @property
     def faults(self) -> dict[str, str]:
