@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -80,6 +81,13 @@ def drives(root: str) -> dict[str, Drives]:
     return found
 
 
+def check_apart(train: Drives, val: Mapping[str, Drives]) -> None:
+    """Raises SettingError where a network would be judged on what it learned."""
+    learned = {recording.digest for recording in train.recordings}
+    if any(recording.digest in learned for each in val.values() for recording in each.recordings):
+        raise SettingError("train= and val= are one world: judge on another one, val=ROOT")
+
+
 def judged(planner: str, learned: Lessons, held: dict[str, Lessons], given: MlpSettings) -> Judged:
     """Learn with one setting, and measure."""
     layers = fit(learned, given, MLPS[planner].names)
@@ -100,6 +108,7 @@ def main(words: list[str]) -> int:
     train = Drives(tuple(d.recordings[0] for d in drives(settings.train).values()))
     learned = train.lessons(settings.planner)
     val = drives(settings.val)
+    check_apart(train, val)
     held = {name: each.lessons(settings.planner) for name, each in val.items()}
     tried = [
         judged(settings.planner, learned, held, MlpSettings(hidden=hidden, epochs=epochs))

@@ -122,6 +122,7 @@ def main(words: list[str]) -> int:
     told = collected(
         runs, sets, settings.wanted, folder=folder, command=command, now=datetime.now()
     )
+    wrong += runs.troubles
     out = Path(settings.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     text = as_markdown(told)

@@ -30,6 +30,9 @@ def test_the_best_of_all_networks_is_told_with_what_it_was_judged_on(
 ) -> None:
     monkeypatch.setattr(blind, "HIDDEN", (8, 16))
     monkeypatch.setattr(blind, "EPOCHS", (1, 20))
+    with pytest.raises(blind.SettingError, match="are one world"):
+        blind.main([f"train={root}", f"val={root}", f"out={tmp_path / 'blind'}"])
+    monkeypatch.setattr(blind, "check_apart", lambda train, val: None)
     assert blind.main([f"train={root}", f"val={root}", f"out={tmp_path / 'blind'}"]) == 0
     told = json.loads((tmp_path / "blind.json").read_text())
     found = {(one["hidden"], one["epochs"]): one["l2_m"] for one in told["tried"]}

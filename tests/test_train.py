@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -36,7 +35,7 @@ from drivevlm.train.form import Forms, noisy
 from drivevlm.train.learner import Learner, NotFiniteError, factor_at
 from drivevlm.train.lesson import ENDS, check_fits, lesson_of
 from drivevlm.train.lessons import Course, DataSet
-from drivevlm.train.loop import LAST, Validated, train
+from drivevlm.train.loop import LAST, train
 from drivevlm.train.pupil import Pupil
 from drivevlm.train.watch import Watch, silent
 from drivevlm.vlm.chat import Chat
@@ -296,21 +295,6 @@ def test_stages_follow_each_other_and_are_resumed_where_they_were(stages, tmp_pa
     assert len(losses(whole)) == 8
     assert losses(parts) == losses(whole)
     assert same(weights(parts), weights(whole))
-
-
-def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
-    scores = iter([0.1, 0.3, 0.2])
-
-    def validate(folder: Path) -> Validated:
-        assert (folder / "config.json").is_file()
-        return Validated({"l2_m": 1.0}, next(scores))
-
-    config = replace(CONFIG, steps=6, val_every=2)
-    position = train(task(tmp_path, config, validate=validate), watch(tmp_path))
-    assert position.best == 0.3
-    assert read_position(tmp_path / "best")["step"] == 4
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "validation" in line] == [2, 4, 6]
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):

@@ -229,7 +229,7 @@ def test_who_only_says_that_the_ego_keeps_its_speed_is_as_far_off_as_that():
     told = perceived(learns, ready, batch=6, within=nullcontext)
     truths = [data().recording.truth(token) for token in data().tokens]
     off_m = [np.abs(past_speed_mps(t) * REACH_S.numpy() - reach_m(t)).mean() for t in truths]
-    assert told == {"sees_reach_m": pytest.approx(np.mean(off_m), rel=1e-5)}
+    assert told == {"sees_n": 16, "sees_reach_m": pytest.approx(np.mean(off_m), rel=1e-5)}
 
 
 def test_pairs_count_where_both_sides_are_nearer_to_their_own_way():

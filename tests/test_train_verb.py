@@ -182,3 +182,13 @@ def test_a_validation_plans_with_open_and_with_covered_eyes(tmp_path):
         assert figures["blind_l2_m"] > 0
         assert 0 <= figures["longitudinal"] <= 1
     assert (out / "best" / "config.json").is_file()
+
+
+def test_where_the_first_camera_drops_out_the_next_one_is_seen_as_it_is_asked(packed, tmp_path):
+    words = [word for word in WORDS if "cameras" not in word and "frames" not in word]
+    seen = ["prompt.images.cameras=[CAM_FRONT,CAM_FRONT_LEFT]", "prompt.images.past_cameras=1"]
+    quick = [word for word in SMALL if "cached" not in word]
+    told = [*words, *seen, *quick, "prompt.images.frames=2", "train.dropout.camera=0.6"]
+    told += ["train.steps=3", f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
+    assert main(["train", f"data.path={packed}", *told]) == 0
+    assert [line["step"] for line in lines(tmp_path / "out") if "loss" in line][-1] == 3

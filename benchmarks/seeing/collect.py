@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import drivevlm
 from drivevlm.record.manifest import git_state
-from drivevlm.record.run_folder import read_manifest
+from drivevlm.record.run_folder import RecordError, read_manifest
 from drivevlm.report.results import at, branch
 from drivevlm.verbs.finish import commit_words
 from seeing.figures import figures
@@ -39,6 +39,8 @@ def collected(
         folder: Of the model.
         command: That makes the table.
         now: When.
+
+    Raises RecordError where runs of one data set were made with different data.
     """
     there = {
         asked: {data.name: _results(runs, asked, data) for data in sets} for asked in every_row()
@@ -46,6 +48,8 @@ def collected(
     shown = [asked for asked, found in there.items() if asked in wanted or any(found.values())]
     forms = taught_forms(folder)
     found = [(name, result) for a in shown for name, result in there[a].items() if result]
+    for data in sets:
+        _check_same(data, {asked: there[asked][data.name] for asked in shown})
     return {
         "format": 1,
         "synthetic": bool(found) and all(result["synthetic"] is True for _, result in found),
@@ -78,6 +82,18 @@ def collected(
 def _results(runs: Runs, asked: Asked, data: DataSet) -> Json | None:
     """Of a finished run of this model and these data."""
     return results_of(runs.folder(asked, data)) if runs.finished(asked, data) else None
+
+
+def _check_same(data: DataSet, results: Mapping[Asked, Json | None]) -> None:
+    """Of packed data, baselines read the tables, which have another digest."""
+    told = [(asked, result) for asked, result in results.items() if result]
+    told = [(a, r) for a, r in told if data.tables is None or a.row is not BASELINES]
+    digests = {at(result, "data", "digest"): asked.name for asked, result in told}
+    if len(digests) > 1:
+        names = " and ".join(digests.values())
+        raise RecordError(
+            f"{data.name}: the runs of {names} were made with different data: give another runs="
+        )
 
 
 def _about(data: DataSet, found: Sequence[tuple[str, Json]]) -> Json | None:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ class Runs:
         model: Folder of the model; "" is the one that ships.
         digest: Of the model's files.
         train: Root that small networks learn from, and settings of them; "" for none.
+        troubles: What went wrong with comparisons, a line each.
     """
 
     home: Path
     model: str
     digest: str
     train: str = ""
+    troubles: list[str] = field(default_factory=list)
 
     def folder(self, asked: Asked, data: DataSet) -> Path:
         """Of a row on a data set."""
@@ -76,7 +78,10 @@ class Runs:
     def compared(
         self, data: DataSet, one: tuple[Asked, str], other: tuple[Asked, str]
     ) -> Json | None:
-        """``compare.json`` of two rows' planners, clip by clip; None where a run is missing."""
+        """``compare.json`` of two rows' planners, clip by clip; None where that is not to be had.
+
+        Where a run is missing that is no trouble.
+        """
         folders = [self.folder(asked, data) for asked, _ in (one, other)]
         if any(results_of(folder) is None for folder in folders):
             return None
@@ -86,7 +91,8 @@ class Runs:
         newest = max((folder / "results.json").stat().st_mtime for folder in folders)
         if not file.is_file() or file.stat().st_mtime < newest:
             words = [*map(str, folders), f"planner={one[1]},{other[1]}", f"out={out}"]
-            if called(["compare", *words, "page.clips=0"], _log_of(out)):
+            if trouble := called(["compare", *words, "page.clips=0"], _log_of(out)):
+                self.troubles.append(trouble)
                 return None
         told: Json = json.loads(file.read_text(encoding="utf-8"))
         return told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,8 @@ def task_of(
         network: Any = model
         network.gradient_checkpointing_enable()
     adapted = learning.model.adapter.rank > 0
-    learns = with_adapters(model, learning.model.adapter) if adapted else model
+    with _seeded(config.seed):
+        learns = with_adapters(model, learning.model.adapter) if adapted else model
     pupil = _pupil(learns, learning, model.config.text_config.hidden_size, say)
     chat = Chat(processor)
     sets, see, encoded = _eyes(ready, ready.sets, model, chat, accelerator, say, progress)
@@ -164,6 +166,8 @@ def task_of(
     perceive = None
     if ready.val and Stage.PERCEIVE in settings.stage:
         unseen = tuple(DataSet.of(each, progress) for each in ready.val)
+        for each in unseen:
+            say(f"to validate on: {each.told()}")
         held, look, _ = _eyes(ready, unseen, model, chat, accelerator, say, progress)
         calm = replace(desk, sets=held, forms=Forms(ready.dialogue, _calm(config)), see=look)
         perceive = partial(perceived, pupil, calm, batch=config.batch, within=accelerator.autocast)
@@ -178,7 +182,7 @@ def task_of(
         accelerator=accelerator,
         validate=validation(
             ready.val,
-            ready.dialogue,
+            forms.whole,
             batch_size=settings.val.batch_size,
             most=config.val_clips,
             seed=config.seed,
@@ -200,13 +204,20 @@ def _calm(config: TrainConfig) -> TrainConfig:
     )
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draws fresh weights alike each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def _pupil(model: Any, learning: Learning, width: int, say: Say) -> Pupil:
     """The model, and heads where a stage wants to know what is seen."""
     config = learning.settings.train
     if not config.perception and Stage.PERCEIVE not in learning.settings.stage:
         return Pupil(model, None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with _seeded(config.seed):
         heads = Heads(width)
     start = learning.settings.start
     if start and restore_heads(heads, Path(start).expanduser()):
@@ -247,6 +258,9 @@ def _eyes(
     if not (settings.train.cached and frozen):
         return tuple(sets), _Pixels(images, chat), False
     cache = Path(settings.cache).expanduser() if settings.cache else user_cache_path("drivevlm")
+    if settings.train.dropout.camera:
+        # Where the first camera drops out, another's older pictures are sent in its place.
+        images = replace(images, past_cameras=0)
     views: list[Views] = []
     by = (images, model, chat.processor, settings.train.precision)
     for each in sets:

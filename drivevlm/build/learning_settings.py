@@ -48,7 +48,7 @@ class LearnSettings:
         start: A model's folder to start from; empty makes a new one as ``model`` says.
         also: More folders that ``drivevlm pack`` wrote, to learn from beside ``data``.
         cache: Folder of what frozen encoders gave; empty is in the user's cache folder.
-        block: The prompt's blocks: on, off or blank.
+        block: The prompt's blocks: on, off or blank; cameras are on or off.
         val: What it is validated on.
         train: How it goes.
     """
@@ -97,6 +97,8 @@ class Learning:
         for name, word in plain(learning.settings.block).items():
             if word not in shown:
                 raise SettingError(f"block.{name}={word}: a training takes on, off or blank")
+        if learning.settings.block.cameras is BlockSetting.BLANK:
+            raise SettingError("block.cameras=blank: a training sees pictures (on) or none (off)")
         return learning
 
 

@@ -18,11 +18,10 @@ from drivevlm.metrics.twins import twin_figures, twin_scores
 from drivevlm.planner import VLMPlanner
 from drivevlm.train.lessons import Progress
 from drivevlm.train.loop import Validate, Validated
+from drivevlm.train.perceiving import Figures, with_figures
 from drivevlm.vlm.config import NativeConfig
 from drivevlm.world.decision import Decision
 from drivevlm.world.truth import Truth
-
-Figures = dict[str, float | None]
 
 
 def validation(
@@ -37,7 +36,7 @@ def validation(
     """Lets a model plan clips of these recordings, with open eyes and with grey pictures.
 
     Args:
-        recordings: To validate on; of several with twins the last one's accuracy counts.
+        recordings: To validate on; of several with twins the first one's accuracy counts.
         dialogue: As the model is taught.
         batch_size: Clips planned at once.
         most: Clips of each recording at most, drawn by seed, pairs whole; 0 takes all.
@@ -57,7 +56,7 @@ def validation(
                 grey = _blind(asked)
                 seen = _decided(VLMPlanner("vlm", vlm, asked), each, batch_size, progress)
                 blind = _decided(VLMPlanner("vlm", vlm, grey), each, batch_size, progress)
-                figures |= each.figures(seen, blind)
+                figures = with_figures(figures, each.figures(seen, blind))
         finally:
             vlm.close()
         return Validated(figures, _score(figures))
@@ -119,7 +118,8 @@ class _Chosen:
     def figures(self, seen: Mapping[str, Decision], blind: Mapping[str, Decision]) -> Figures:
         """Of open eyes, and of grey pictures by names that begin with ``blind``."""
         pairs = [p for p in twins_of(self.recording) if all(t in self.truths for t in p.tokens)]
-        told: Figures = {}
+        kind = "twin_" if pairs else ""
+        told: Figures = {f"{kind}n": len(seen)}
         for prefix, decisions in (("", seen), ("blind_", blind)):
             if pairs:
                 plans = {token: decision.plan for token, decision in decisions.items()}
@@ -133,9 +133,10 @@ class _Chosen:
                     told |= {f"twin_pairs {name}": f["pair"] for name, f in families.items()}
             else:
                 told[f"{prefix}l2_m"] = self._l2_m(decisions)
-            told[f"{prefix}answered"] = float(np.mean([not d.failure for d in decisions.values()]))
+            told[f"{prefix}{kind}answered"] = float(
+                np.mean([not d.failure for d in decisions.values()])
+            )
         reasons = reason_figures(seen, self.truths.values()) or {}
-        kind = "twin_" if pairs else ""
         for name in ("signal", "longitudinal", "lateral"):
             told[f"{kind}{name}"] = reasons.get(name, {}).get("accuracy")
         return told

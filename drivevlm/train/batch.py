@@ -13,7 +13,7 @@ from drivevlm.data.recording import DataError
 from drivevlm.dialogue.blocks import Switch
 from drivevlm.dialogue.pictures import ImageConfig, image_part
 from drivevlm.model.pooling import Grid
-from drivevlm.train.config import SectionWeights
+from drivevlm.train.config import SectionWeights, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.lesson import Lesson, check_fits, lesson_of
 from drivevlm.train.lessons import DataSet, Place
@@ -127,7 +127,8 @@ class Desk:
     percepts: bool = False
 
     def batch(self, places: Sequence[Place], *, answers: bool = True) -> Batch:
-        """The lessons of these places. A clip that cannot be read is left out, and told.
+        """The lessons of these places. A clip that cannot be read, or is too long, is left out, and
+        told.
 
         Where nobody answers, answers are empty: to find a plan's tokens is most of the work.
 
@@ -142,7 +143,7 @@ class Desk:
             before = len(rows)
             try:
                 lessons = self.lessons(place, wanted, answers)
-            except (FrameError, DataError) as error:
+            except (FrameError, DataError, TrainError) as error:
                 faults |= dict.fromkeys(place.unit, str(error))
                 continue
             for lesson in lessons:

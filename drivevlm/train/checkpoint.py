@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from drivevlm.record.run_folder import write_atomically
 from drivevlm.train.config import TrainError
 from drivevlm.train.learner import Learner
 
@@ -48,8 +49,7 @@ def write_checkpoint(
             save_file(_state(learner), new / _STATE)
         for file in new.iterdir():
             _to_disk(file)
-        (new / WHOLE).write_text(json.dumps(position, indent=1), encoding="utf-8")
-        _to_disk(new / WHOLE)
+        write_atomically(new / WHOLE, json.dumps(position, indent=1))
         _exchange(folder, new)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)

@@ -138,7 +138,11 @@ FORMS: Mapping[str, tuple[SectionName, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class FormShares:
-    """How often each form of the answer is asked for; ``brief`` is the full one without DETECT."""
+    """How often each form of the answer is asked for; ``brief`` is the full one without DETECT.
+
+    The prompt's own sections do not count. Validations that plan ask for the longest form that is
+    taught.
+    """
 
     full: float = 0.6
     plan_first: float = 0.2

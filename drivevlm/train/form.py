@@ -56,8 +56,9 @@ class Forms:
 
     @property
     def whole(self) -> Dialogue:
-        """Every block that may be shown, and the longest answer."""
-        return self._dialogues["full"]
+        """Every block that may be shown, and the longest answer that is ever asked for."""
+        taught = [name for name, chance in zip(FORMS, self._chances, strict=True) if chance]
+        return self._dialogues[max(taught, key=lambda name: len(FORMS[name]))]
 
     def answer(self, rng: Rng) -> str:
         """Which answer is wanted, a name of ``FORMS``, by the generator alone."""

@@ -120,15 +120,22 @@ class Learner:
         self._wrapped: Any = accelerator.prepare(pupil)
         _steady(self._wrapped)
 
-    def step(self, batches: Sequence[Batch], number: int) -> Learned:
-        """Learn from some batches as from one. Raises NotFiniteError before anything is changed."""
+    def step(self, batches: Sequence[Batch], number: int) -> Learned | None:
+        """Learn from some batches as from one; None where every clip of them was left out.
+
+        Raises NotFiniteError before anything is changed.
+        """
+        if self.accelerator.num_processes == 1:  # several must take every batch together
+            batches = [batch for batch in batches if len(batch.input_ids)]
+            if not batches:
+                return None
         factor = factor_at(number, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["highest"] * factor
         sums = _Sums(self.accelerator.device)
         total = self._total([batch.weights.sum() for batch in batches])
         if total == 0:
-            raise TrainError("a step has no token to learn from: every clip of it was left out")
+            raise TrainError(f"step {number} has no token to learn from: all weights are 0")
         self.optimiser.zero_grad(set_to_none=True)
         for k, batch in enumerate(batches):
             # Processes exchange their gradients once, with the last batch.

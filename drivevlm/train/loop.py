@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,14 @@ class Position:
         step: Steps done in it.
         best: Score of the best checkpoint; None before the first validation.
         skipped: Clips that could not be read on the way.
+        judged: The step of it after which it was validated last.
     """
 
     stage: int = 0
     step: int = 0
     best: float | None = None
     skipped: int = 0
+    judged: int = 0
 
 
 def train(task: Task, watch: Watch) -> Position:
@@ -108,7 +110,7 @@ def train(task: Task, watch: Watch) -> Position:
         if found is not None and number == position.stage:
             restore(run.learner, found)
         if number > position.stage:
-            position = Position(number, 0, position.best, position.skipped)
+            position = replace(position, stage=number, step=0, judged=0)
         position = run.go(position)
         if position.step < task.config.steps:
             break
@@ -130,10 +132,12 @@ class _Stage:
         """Take the steps that are left, up to ``stop_after``."""
         config = self.task.config
         until = min(config.steps, config.stop_after or config.steps)
+        if position.step > position.judged and self._validates(position.step, until):
+            position = self._judge(position)  # which was broken off
         waited_s = time.monotonic()
         for batches in self._batches(position.step, until):
             position = self._learn(batches, position, data_s=time.monotonic() - waited_s)
-            position = self._pause(position, last=position.step == until)
+            position = self._pause(position, until)
             waited_s = time.monotonic()
         return position
 
@@ -147,53 +151,64 @@ class _Stage:
         step_s = time.monotonic() - began_s
         faults = {token: why for batch in batches for token, why in batch.faults.items()}
         skipped = position.skipped + len(faults)
-        position = Position(self.number, position.step + 1, position.best, skipped)
+        position = replace(position, step=position.step + 1, skipped=skipped)
         for token, why in faults.items():
             self.watch.line(self._where(position) | {"skipped": token, "why": why})
-        self.watch.learned(self._where(position), learned, data_s=data_s, step_s=step_s)
+        if learned is not None:
+            self.watch.learned(self._where(position), learned, data_s=data_s, step_s=step_s)
         return position
 
-    def _pause(self, position: Position, *, last: bool) -> Position:
+    def _validates(self, step: int, until: int) -> bool:
+        """Whether that is due after a step."""
+        every = self.task.config.val_every
+        due = step == until or (bool(every) and step % every == 0)
+        return due and (self.task.perceive if self._sees else self.task.validate) is not None
+
+    @property
+    def _sees(self) -> bool:
+        """Whether nobody is taught to answer."""
+        return self.stage is Stage.PERCEIVE
+
+    def _pause(self, position: Position, until: int) -> Position:
         """Validate and save where it is time to."""
-        config, task = self.task.config, self.task
-        due = bool(config.val_every) and position.step % config.val_every == 0
-        seeing = self.stage is Stage.PERCEIVE  # which teaches nobody to answer
-        validates = (due or last) and (task.perceive if seeing else task.validate) is not None
-        if not (last or validates or position.step % config.save_every == 0):
-            return position
-        task.accelerator.wait_for_everyone()
-        if task.accelerator.is_main_process:
+        step, validates = position.step, self._validates(position.step, until)
+        if step == until or validates or step % self.task.config.save_every == 0:
             self._save(LAST, position)
-            if validates:
-                position = self._perceived(position) if seeing else self._validated(position)
+        return self._judge(position) if validates else position
+
+    def _judge(self, position: Position) -> Position:
+        """Validate what is saved; who is killed meanwhile validates it when it goes on.
+
+        What is only seen makes no checkpoint the best, since no plan was judged.
+        """
+        task = self.task
+        position = replace(position, judged=position.step)
+        if task.accelerator.is_main_process:
+            began_s, score = time.monotonic(), None
+            if self._sees:
+                assert task.perceive is not None
+                figures = dict(task.perceive())
+            else:
+                assert task.validate is not None
+                found = task.validate(task.folder / LAST)
+                figures, score = dict(found.figures), found.score
+            spent_s = time.monotonic() - began_s
+            self.watch.line(self._where(position) | {"validation": figures, "seconds": spent_s})
+            if score is not None and (position.best is None or score > position.best):
+                position = replace(position, best=score)
+                self._write(BEST, position)
+            self._write(LAST, position)
         task.accelerator.wait_for_everyone()
-        return position
-
-    def _validated(self, position: Position) -> Position:
-        assert self.task.validate is not None
-        began_s = time.monotonic()
-        found = self.task.validate(self.task.folder / LAST)
-        spent_s = time.monotonic() - began_s
-        self.watch.line(
-            self._where(position) | {"validation": dict(found.figures), "seconds": spent_s}
-        )
-        if position.best is not None and found.score <= position.best:
-            return position
-        position = Position(self.number, position.step, found.score, position.skipped)
-        self._save(BEST, position)
-        self._save(LAST, position)
-        return position
-
-    def _perceived(self, position: Position) -> Position:
-        """What is seen by now; it makes no checkpoint the best, since no plan was judged."""
-        assert self.task.perceive is not None
-        began_s = time.monotonic()
-        figures = dict(self.task.perceive())
-        spent_s = time.monotonic() - began_s
-        self.watch.line(self._where(position) | {"validation": figures, "seconds": spent_s})
         return position
 
     def _save(self, name: str, position: Position) -> None:
+        """Once, by the first process."""
+        self.task.accelerator.wait_for_everyone()
+        if self.task.accelerator.is_main_process:
+            self._write(name, position)
+        self.task.accelerator.wait_for_everyone()
+
+    def _write(self, name: str, position: Position) -> None:
         learner = self.learner if name == LAST else None
         write_checkpoint(self.task.folder / name, self.task.save_model, asdict(position), learner)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import count
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ def perceived(
 ) -> Figures:
     """How far off the ego is said to get, and which pairs of twins that tells apart.
 
-    A pair counts where both sides are nearer to their own way than to the twin's.
+    A pair counts where both sides are nearer to their own way than to the twin's. Clips that cannot
+    be read or whose way was not recorded stand in no count: ``sees_n``, ``sees_twin_pairs_n``.
 
     Args:
         pupil: With heads.
@@ -35,20 +37,34 @@ def perceived(
     """
     figures: Figures = {}
     for number, data in enumerate(desk.sets):
+        told: Figures = {}
         reached: Reached = {}
         for places in _batches(data, number, batch):
             reached |= _reached(pupil, desk, places, within)
         pairs = [p for p in twins_of(data.recording) if all(t in reached for t in p.tokens)]
         kind = "twin_" if pairs else ""
         off_m = [np.abs(said - true).mean() for said, true in reached.values()]
-        figures[f"sees_{kind}reach_m"] = float(np.mean(off_m)) if off_m else None
+        told[f"sees_{kind}n"] = len(off_m)
+        told[f"sees_{kind}reach_m"] = float(np.mean(off_m)) if off_m else None
         right: Mapping[str, list[bool]] = defaultdict(list)
         for pair in pairs:
             found = told_apart(*(reached[token] for token in pair.tokens))
             right["sees_twin_pairs"].append(found)
             right[f"sees_twin_pairs {pair.family}"].append(found)
-        figures |= {name: float(np.mean(each)) for name, each in right.items()}
+        told |= {"sees_twin_pairs_n": len(pairs)} if pairs else {}
+        told |= {name: float(np.mean(each)) for name, each in right.items()}
+        figures = with_figures(figures, told)
     return figures
+
+
+def with_figures(figures: Figures, more: Figures) -> Figures:
+    """Those of one more data set; of a second one of the same kind all names end with `` 2``."""
+    for turn in count(1):
+        end = "" if turn == 1 else f" {turn}"
+        named = {f"{name}{end}": value for name, value in more.items()}
+        if not set(named) & set(figures):
+            return figures | named
+    raise AssertionError("counting has no end")
 
 
 def told_apart(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> bool:

@@ -19,6 +19,7 @@ from drivevlm.build.table import DATA
 from drivevlm.record.manifest import manifest
 from drivevlm.record.run_folder import write_atomically
 from drivevlm.report.curves import write_curves
+from drivevlm.train.config import TrainError
 from drivevlm.verbs.progress import bars
 
 CONFIG, MANIFEST = "train.yaml", "train.json"
@@ -29,6 +30,7 @@ def train_model(values: Mapping[str, Any], groups: Mapping[str, str], console: C
     # All that follows wakes torch: whoever only mistyped a setting need not wait for it.
     learning = Learning.of(values, groups, DATA[groups["data"]].settings)
     from accelerate import Accelerator
+    from safetensors import SafetensorError
 
     from drivevlm.build.learning import prepared, task_of
     from drivevlm.train.loop import train
@@ -50,7 +52,6 @@ def train_model(values: Mapping[str, Any], groups: Mapping[str, str], console: C
         if first:
             _keep(out, values, groups, ready.dialogue.digest, now)
         accelerator.wait_for_everyone()
-        task = task_of(ready, out, accelerator, say, report)
 
         def tell(line: Mapping[str, Any]) -> None:
             report(f"{line['stage']} steps", line["step"], line["steps"])
@@ -60,7 +61,11 @@ def train_model(values: Mapping[str, Any], groups: Mapping[str, str], console: C
 
         watch = Watch(out if first else None, tell if first else _nothing, config.tell_every)
         try:
-            train(task, watch)
+            train(task_of(ready, out, accelerator, say, report), watch)
+        except (OSError, SafetensorError) as error:
+            raise TrainError(
+                f"{out} cannot go on: {error}; what it saved is whole: drivevlm train resume={out}"
+            ) from error
         except KeyboardInterrupt:
             say(f"{out} is not finished: drivevlm train resume={out} goes on")
             raise
@@ -112,16 +117,19 @@ def _words(line: Mapping[str, Any]) -> str:
     if "skipped" in line:
         return f"{head}: left out clip {line['skipped']}: {line['why']}"
     if "validation" in line:
-        figures = ", ".join(
-            f"{name} {'-' if value is None else format(value, '.3f')}"
-            for name, value in line["validation"].items()
-        )
+        figures = ", ".join(f"{name} {_shown(value)}" for name, value in line["validation"].items())
         return f"{head}: {figures} ({line['seconds']:.0f} s)"
     sections = " ".join(f"{name} {value:.3f}" for name, value in line["sections"].items())
     return (
         f"{head}: loss {line['loss']:.4f} ({sections}), gradient {line['gradient']:.2f}, "
         f"{line['clips_per_s']:.1f} clips/s, {line['data_share']:.0%} of the time waiting for data"
     )
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def _mixed(precision: str) -> str:
