@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from platformdirs import user_cache_path
-from torch import Tensor
 
 from drivevlm.build.assets import asset_folder
+from drivevlm.build.eyes import Eyes, Pixels
 from drivevlm.build.learning_settings import Learning
 from drivevlm.build.models import placed
 from drivevlm.build.table import DATA, Say, open_packed
@@ -28,25 +27,21 @@ from drivevlm.data.recording import Recording
 from drivevlm.dialogue.blocks import Block, BlockConfig, Switch
 from drivevlm.dialogue.control import CODEC_TOKENS
 from drivevlm.dialogue.dialogue import Dialogue
-from drivevlm.dialogue.pictures import ImageConfig
 from drivevlm.model.adapters import with_adapters
 from drivevlm.model.assembly import new_model
 from drivevlm.model.config import RANDOM
 from drivevlm.model.storage import load_model, save_model
 from drivevlm.model.tokenizer import CHAT_TEMPLATE, learned_tokenizer, pretrained_tokenizer
-from drivevlm.train.batch import Desk, See, pixels_of
+from drivevlm.train.batch import Desk
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Dropout, EgoNoise, Stage, TrainConfig, TrainError
 from drivevlm.train.form import Forms
 from drivevlm.train.heads import Heads
-from drivevlm.train.learner import rates_of
-from drivevlm.train.lesson import Lesson
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
 from drivevlm.train.perceiving import perceived
 from drivevlm.train.pupil import Pupil
 from drivevlm.train.reframed import Reframed
-from drivevlm.train.views import Views
 from drivevlm.train.vocabulary import texts_of
 from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.loading import quiet
@@ -151,25 +146,26 @@ def task_of(
         learns = with_adapters(model, learning.model.adapter) if adapted else model
     pupil = _pupil(learns, learning, model.config.text_config.hidden_size, say)
     chat = Chat(processor)
-    sets, see, encoded = _eyes(ready, ready.sets, model, chat, accelerator, say, progress)
     desk = Desk(
-        sets,
+        ready.sets,
         forms,
         chat,
         config.weights,
         model.config.text_config.max_position_embeddings,
-        see,
-        encoded,
-        config.seed,
+        Pixels(learning.prompt.images, chat),
+        encoded=False,
+        seed=config.seed,
         percepts=pupil.heads is not None,
     )
+    desk.check_longest()  # before hours of looking
+    eyes = Eyes(learning, model, chat, accelerator, say, progress)
+    desk = eyes.opened(desk)
     perceive = None
     if ready.val and Stage.PERCEIVE in settings.stage:
         unseen = tuple(DataSet.of(each, progress) for each in ready.val)
         for each in unseen:
             say(f"to validate on: {each.told()}")
-        held, look, _ = _eyes(ready, unseen, model, chat, accelerator, say, progress)
-        calm = replace(desk, sets=held, forms=Forms(ready.dialogue, _calm(config)), see=look)
+        calm = eyes.opened(replace(desk, sets=unseen, forms=Forms(ready.dialogue, _calm(config))))
         perceive = partial(perceived, pupil, calm, batch=config.batch, within=accelerator.autocast)
     return Task(
         config=config,
@@ -241,66 +237,6 @@ def _begun(ready: Prepared, forms: Forms, say: Say) -> tuple[Any, Any]:
         tokenizer = pretrained_tokenizer(Path(config.decoder.weights))
     with quiet():
         return new_model(config, tokenizer, codec_tokens=CODEC_TOKENS, chat_template=CHAT_TEMPLATE)
-
-
-def _eyes(
-    ready: Prepared,
-    sets: Sequence[DataSet],
-    model: Any,
-    chat: Chat,
-    accelerator: Accelerator,
-    say: Say,
-    progress: Progress,
-) -> tuple[tuple[DataSet, ...], See, bool]:
-    """The data sets but for clips that cannot be looked at, who looks, and whether at features."""
-    settings, images = ready.learning.settings, ready.learning.prompt.images
-    frozen = all(_encoder_rests(stage, settings.train) for stage in settings.stage)
-    if not (settings.train.cached and frozen):
-        return tuple(sets), _Pixels(images, chat), False
-    cache = Path(settings.cache).expanduser() if settings.cache else user_cache_path("drivevlm")
-    if settings.train.dropout.camera:
-        # Where the first camera drops out, another's older pictures are sent in its place.
-        images = replace(images, past_cameras=0)
-    views: list[Views] = []
-    by = (images, model, chat.processor, settings.train.precision)
-    for each in sets:
-        if accelerator.is_main_process:
-            Views(cache / "train", each.recording, *by).prepare(each.tokens, progress)
-        accelerator.wait_for_everyone()
-        views.append(Views(cache / "train", each.recording, *by))
-    seen = tuple(each.without(v.faults) for each, v in zip(sets, views, strict=True))
-    for each, v in zip(seen, views, strict=True):
-        if v.faults:
-            say(each.told())
-    return seen, _Features(views), True
-
-
-def _encoder_rests(stage: Stage, config: TrainConfig) -> bool:
-    return rates_of(stage, config.rates)["encoder"] == 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pixels:
-    """Looks at the pictures themselves."""
-
-    images: ImageConfig
-    chat: Chat
-
-    def __call__(self, data: int, lesson: Lesson) -> list[tuple[Tensor, Tensor | None]]:
-        return pixels_of(self.images, self.chat, lesson)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Features:
-    """Looks up what the frozen encoder gave."""
-
-    views: Sequence[Views]
-
-    def __call__(self, data: int, lesson: Lesson) -> list[tuple[Tensor, Tensor | None]]:
-        return [
-            (torch.tensor(features), None if rays is None else torch.tensor(rays).float())
-            for features, rays in self.views[data].of(lesson.token, lesson.pictures)
-        ]
 
 
 def _save(

@@ -61,6 +61,7 @@ class Batch:
     Prompts are padded on the left, as they are when the model is asked, so that all end together.
 
     Attributes:
+        clips: Tokens of the clips, by row.
         input_ids, attention_mask, position_ids: (B, L).
         targets: (B, A) the answers, at the right end.
         weights: (B, A) 0 where there is none.
@@ -76,6 +77,7 @@ class Batch:
         twins: Rows of both sides of a pair.
     """
 
+    clips: tuple[str, ...]
     input_ids: Tensor
     attention_mask: Tensor
     position_ids: Tensor
@@ -172,7 +174,8 @@ class Desk:
                     lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
                 except (FrameError, DataError):  # told and left out when its turn comes
                     continue
-                check_fits(lesson, self.context_tokens)
+                words = self.forms.whole.block_words(clip)
+                check_fits(lesson, self.context_tokens, words, self.chat)
 
     def lessons(self, place: Place, wanted: str, answers: bool) -> list[Lesson]:
         """Of one unit, for an answer of ``FORMS``; both sides of a pair are asked alike."""
@@ -205,6 +208,7 @@ class Desk:
             -1, length
         )
         return Batch(
+            clips=tuple(each.token for each in lessons),
             input_ids=torch.tensor(ids, dtype=torch.int64).reshape(-1, length),
             attention_mask=mask,
             position_ids=(mask.cumsum(-1) - 1).clamp(min=0),

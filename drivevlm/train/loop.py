@@ -98,7 +98,6 @@ def train(task: Task, watch: Watch) -> Position:
 
     Raises TrainError where it cannot go on.
     """
-    task.desk.check_longest()
     task.folder.mkdir(parents=True, exist_ok=True)
     found = found_checkpoint(task.folder / LAST)
     position = Position() if found is None else Position(**read_position(found))
@@ -224,6 +223,7 @@ class _Stage:
                 for name in ("input_ids", "targets", "weights")
             },
             file,
+            metadata={f"{k}.clips": " ".join(b.clips) for k, b in enumerate(error.batches)},
         )
         return NotFiniteError(
             f"{error}; its lessons are in {file}, and {self.task.folder / LAST} is from before: "
