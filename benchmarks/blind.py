@@ -106,9 +106,9 @@ def main(words: list[str]) -> int:
     console = Console()
     console.print("reading the drives of both worlds")
     train = Drives(tuple(d.recordings[0] for d in drives(settings.train).values()))
-    learned = train.lessons(settings.planner)
     val = drives(settings.val)
     check_apart(train, val)
+    learned = train.lessons(settings.planner)
     held = {name: each.lessons(settings.planner) for name, each in val.items()}
     tried = [
         judged(settings.planner, learned, held, MlpSettings(hidden=hidden, epochs=epochs))

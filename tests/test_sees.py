@@ -221,6 +221,25 @@ def test_a_folder_of_other_settings_or_of_another_model_is_refused(tmp_path):
         of.finished(ASKED["full"], sets.DataSet.of("scenes", "demo"))
 
 
+def test_rows_of_other_data_do_not_stand_in_one_table(tmp_path):
+    of = runs.Runs(tmp_path, "", "sha256:0123")
+    put(of, ASKED["full"], results())
+    packed_anew = {**results(), "data": {**results()["data"], "digest": "e"}}
+    put(of, ASKED["plan_only"], packed_anew)
+    with pytest.raises(RecordError, match="full and plan_only were made with different data"):
+        collect.collected(of, [SCENES], [], folder=SHIPPED, command=["sees.py"], now=NOW)
+
+
+def test_a_comparison_that_fails_is_told(tmp_path, monkeypatch):
+    of = runs.Runs(tmp_path, "", "sha256:0123")
+    for name in ("full", "plan_only"):
+        put(of, ASKED[name], results())
+    monkeypatch.setattr(runs, "called", lambda words, log: "exit code 2: other data")
+    pair = (ASKED["full"], "vlm"), (ASKED["plan_only"], "vlm")
+    assert of.compared(SCENES, *pair) is None
+    assert of.troubles == ["exit code 2: other data"]
+
+
 def test_a_form_that_was_not_taught_is_told(tmp_path):
     model = tmp_path / "last"
     model.mkdir()

@@ -123,11 +123,9 @@ def test_a_lesson_longer_than_the_context_is_told_with_its_counts():
     check_fits(lesson, lesson.length)
     with pytest.raises(TrainError, match=r"tokens \(8 of its 1 images, .* 20 positions"):
         check_fits(lesson, 20)
-    blocks, chat = native().block_words(clip), Chat(processor)
-    with pytest.raises(
-        TrainError, match=r"words, its blocks ego_status \d+, .*command \d+, \d+ of"
-    ):
-        check_fits(lesson, 20, blocks, chat)
+    short = replace(desk(processor), context_tokens=20)
+    with pytest.raises(TrainError, match=r"its blocks .*ego_status \d+.*, \d+ of the an"):
+        short.check_longest()
 
 
 # What is drawn.
@@ -333,7 +331,9 @@ def test_a_loss_that_is_no_number_stops_before_anything_is_changed(tmp_path):
         train(broken, watch(tmp_path))
     assert set(load_file(tmp_path / "not-finite.safetensors")) >= {"0.input_ids", "0.targets"}
     with safe_open(tmp_path / "not-finite.safetensors", "pt") as kept:
-        assert set(kept.metadata()["0.clips"].split()) <= set(data().tokens)
+        clips = kept.metadata()["0.clips"].split()
+    assert len(clips) == CONFIG.batch
+    assert set(clips) <= set(data().tokens)
     assert all(torch.equal(p, before[n]) for n, p in broken.pupil.named_parameters() if n in before)
 
 

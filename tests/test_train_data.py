@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -126,8 +127,6 @@ def test_features_of_half_precision_are_near_the_others_and_kept_apart(tmp_path)
 def test_features_of_other_weights_are_others(tmp_path):
     first = views(tmp_path)
     first.prepare(data().tokens[:1], unseen)
-    from copy import deepcopy
-
     other = deepcopy(begun()[0])
     with torch.no_grad():
         for parameter in other.vision_encoder.parameters():
@@ -137,6 +136,14 @@ def test_features_of_other_weights_are_others(tmp_path):
     mine = lesson(data().tokens[0]).pictures
     pairs = zip(first.of(data().tokens[0], mine), again.of(data().tokens[0], mine), strict=True)
     assert all(not np.array_equal(a[0], b[0]) for a, b in pairs)
+
+
+def test_features_of_other_strides_are_kept_apart(tmp_path):
+    views(tmp_path).prepare(data().tokens[:1], unseen)
+    other = deepcopy(begun()[0])
+    other.config.strides = [16]
+    views(tmp_path, model=other)
+    assert len(list(tmp_path.glob("features-*"))) == 2
 
 
 def framed(clip, **changes):
@@ -198,6 +205,11 @@ def test_a_broken_image_is_named_and_its_clip_left_out(tmp_path):
     assert "skipped 1" in left.told()
     with pytest.raises(FrameError):
         Frame.decode(recording.clip(recording.tokens[1]).cameras[0].frames[-1])
+    mended = views(tmp_path, recording)
+    recording.clip = data().recording.clip
+    mended.prepare(recording.tokens[:3], unseen)
+    assert not mended.faults
+    assert not views(tmp_path, recording).faults
 
 
 class WithoutBack(Sixteen):

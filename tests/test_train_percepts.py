@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from train_cases import CONFIG, PLAIN, begun, data, desk, losses, task
+from train_cases import CONFIG, IMAGES, PLAIN, begun, data, desk, losses, task
 
 from drivevlm.data.dense import DenseView, SignalHead
+from drivevlm.dialogue.pictures import pictures_of
 from drivevlm.train.checkpoint import restore_heads
 from drivevlm.train.config import Stage
 from drivevlm.train.heads import REACH_BETA_M, REACH_S, Heads
@@ -89,6 +90,16 @@ def test_a_light_that_no_camera_shows_is_no_lesson():
         found = percepts_of(replace(truth, labels=shown), {}, [], []).signal
         assert SIGNALS[found] is signal.state
     assert lit
+
+
+def test_a_crop_does_not_hide_what_the_whole_picture_shows():
+    token = data().tokens[0]
+    pictures = pictures_of(data()[token][0], replace(IMAGES, fovea=("CAM_FRONT",)))
+    assert [picture.is_crop for picture in pictures] == [False, True]
+    truth = data().recording.truth(token)
+    whole, crop = percepts_of(truth, {"CAM_FRONT": VIEW}, pictures, [(2, 2), (2, 2)]).shown
+    assert whole is not None
+    assert crop is None
 
 
 def pupil() -> Pupil:

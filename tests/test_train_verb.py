@@ -192,3 +192,16 @@ def test_where_the_first_camera_drops_out_the_next_one_is_seen_as_it_is_asked(pa
     told += ["train.steps=3", f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
     assert main(["train", f"data.path={packed}", *told]) == 0
     assert [line["step"] for line in lines(tmp_path / "out") if "loss" in line][-1] == 3
+
+
+def test_fresh_adapters_are_drawn_by_the_seed(packed, tmp_path):
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=1", "model.adapter.rank=2"]
+    drawn = []
+    for number, noise in enumerate((5, 6)):
+        torch.manual_seed(noise)
+        out = tmp_path / f"run{number}"
+        assert main(["train", *told, f"out={out}"]) == 0
+        kept = load_file(out / "last" / "training.safetensors")
+        drawn.append({k: v for k, v in kept.items() if k.startswith("weight.") and "lora" in k})
+    assert drawn[0]
+    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())

@@ -29,7 +29,7 @@ def write_curves(metrics: Path, picture: Path) -> None:
     left.set(xlabel="step", ylabel="cross-entropy a token, nats", yscale="log")
     left.legend(fontsize=8)
     names = dict.fromkeys(name for line in validated for name in line["validation"])
-    for name in (name for name in names if " " not in name):
+    for name in (name for name in names if " " not in name and not _is_count(name)):
         found = [(s, v) for s, line in zip(_steps(validated), validated, strict=True)
                  if (v := line["validation"].get(name)) is not None]  # fmt: skip
         if found:
@@ -40,6 +40,10 @@ def write_curves(metrics: Path, picture: Path) -> None:
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
     plt.close(figure)
+
+
+def _is_count(name: str) -> bool:
+    return name.split("_")[-1] == "n"
 
 
 def _steps(lines: list[dict[str, Any]]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from drivevlm.train.lessons import DataSet, Place
 from drivevlm.train.percepts import Percepts
 from drivevlm.vlm.chat import Chat
 from drivevlm.world.camera import FrameError
+from drivevlm.world.clip import Clip
+from drivevlm.world.decision import Decision
 
 LONGEST_TRIED = 32
 See = Callable[[int, Lesson], list[tuple[Tensor, Tensor | None]]]
@@ -161,21 +164,34 @@ class Desk:
         return replace(made, twins=tuple(twins))
 
     def check_longest(self) -> None:
-        """Raises TrainError where the longest lessons pass the model's context.
+        """Raises TrainError where long lessons pass the model's context, or none can be asked.
 
-        Of each data set the clips with the most proposals are asked for everything.
+        Of each data set some clips are asked for everything, those with the most proposals and
+        objects to name.
         """
         for data in self.sets:
-            clips = [data[token][0] for token in data.tokens]
-            clips.sort(key=lambda clip: -len(clip.proposals.boxes if clip.proposals else ()))
-            for clip in clips[:LONGEST_TRIED]:
-                try:
-                    answer = data.answer(clip.token, self.forms.whole)
-                    lesson = lesson_of(clip, answer, self.forms.whole, self.chat, self.weights)
-                except (FrameError, DataError):  # told and left out when its turn comes
-                    continue
-                words = self.forms.whole.block_words(clip)
-                check_fits(lesson, self.context_tokens, words, self.chat)
+            tried = sorted(data.tokens, key=lambda token: -_boxes(*data[token]))[:LONGEST_TRIED]
+            faults = [fault for token in tried if (fault := self._fault(data, token))]
+            if tried and len(faults) == len(tried):
+                raise TrainError(f"{data.recording.name}: no clip can be asked: {faults[0]}")
+
+    def _fault(self, data: DataSet, token: str) -> str:
+        """Why a clip will be left out when its turn comes; "" where it will not.
+
+        Raises TrainError where it is too long.
+        """
+        clip, dialogue = data[token][0], self.forms.whole
+        try:
+            answer = data.answer(token, dialogue)
+            lesson = lesson_of(clip, answer, dialogue, self.chat, self.weights)
+        except (FrameError, DataError) as error:
+            return str(error)
+        if lesson.length > self.context_tokens:
+            count = partial(self.chat.tokenizer.encode, add_special_tokens=False)
+            words = dialogue.block_words(clip)
+            counts = {block.value: len(count(text)) for block, text in words.items() if text}
+            check_fits(lesson, self.context_tokens, counts)
+        return ""
 
     def lessons(self, place: Place, wanted: str, answers: bool) -> list[Lesson]:
         """Of one unit, for an answer of ``FORMS``; both sides of a pair are asked alike."""
@@ -226,6 +242,11 @@ class Desk:
             draw=draw,
             seen=tuple(Seen.of(row.percepts) for row in rows if row.percepts is not None),
         )
+
+
+def _boxes(clip: Clip, decision: Decision) -> int:
+    """How many are told, and how many are to be named."""
+    return len(clip.proposals.boxes if clip.proposals else ()) + len(decision.detections)
 
 
 def _left(values: Sequence[float], length: int, pad: float) -> list[float]:

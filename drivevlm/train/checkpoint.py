@@ -49,7 +49,7 @@ def write_checkpoint(
             save_file(_state(learner), new / _STATE)
         for file in new.iterdir():
             _to_disk(file)
-        write_atomically(new / WHOLE, json.dumps(position, indent=1))
+        write_position(new, position)
         _exchange(folder, new)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
@@ -63,6 +63,11 @@ def found_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of this name, wherever a killed process left it."""
     named = (folder.with_name(f"{folder.name}{end}") for end in (".new", "", ".old"))
     return next((path for path in named if (path / WHOLE).is_file()), None)
+
+
+def write_position(checkpoint: Path, position: Mapping[str, Any]) -> None:
+    """Where a training stands whose weights and moments the checkpoint holds."""
+    write_atomically(checkpoint / WHOLE, json.dumps(position, indent=1))
 
 
 def read_position(checkpoint: Path) -> dict[str, Any]:

@@ -125,10 +125,10 @@ class Learner:
 
         Raises NotFiniteError before anything is changed.
         """
+        if not self._total([torch.tensor(len(batch.input_ids)) for batch in batches]):
+            return None
         if self.accelerator.num_processes == 1:  # several must take every batch together
             batches = [batch for batch in batches if len(batch.input_ids)]
-            if not batches:
-                return None
         factor = factor_at(number, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["highest"] * factor
@@ -197,9 +197,9 @@ class Learner:
                     )
         return groups
 
-    def _total(self, weights: Sequence[Tensor]) -> float:
-        """Of all processes' tokens."""
-        mine = torch.stack(list(weights)).sum().to(self.accelerator.device, torch.float64)
+    def _total(self, mine_each: Sequence[Tensor]) -> float:
+        """Of all processes' batches."""
+        mine = torch.stack(list(mine_each)).sum().to(self.accelerator.device, torch.float64)
         return float(self.accelerator.reduce(mine, "sum"))
 
 

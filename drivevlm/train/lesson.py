@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from drivevlm.dialogue.blocks import Block, Switch
+from drivevlm.dialogue.blocks import Switch
 from drivevlm.dialogue.dialogue import Dialogue
 from drivevlm.dialogue.pictures import ImageConfig, Label, Picture
 from drivevlm.dialogue.sections import SectionName
@@ -103,27 +103,22 @@ def _weights(sections: Sequence[int], weights: SectionWeights) -> list[float]:
 
 
 def check_fits(
-    lesson: Lesson, context_tokens: int, blocks: Mapping[Block, str] | None = None, chat: Any = None
+    lesson: Lesson, context_tokens: int, counts: Mapping[str, int] | None = None
 ) -> None:
     """Raises TrainError, with the count of each kind, where a lesson passes the context.
 
     Args:
         lesson: What is read and written.
         context_tokens: Positions of the model.
-        blocks: Words of the prompt's blocks, to be counted one by one.
-        chat: Whose tokenizer counts them.
+        counts: Tokens of the prompt's blocks, where they are known.
     """
     if lesson.length > context_tokens:
         visual = sum(rows * columns for rows, columns in lesson.grids)
-        counts = [
-            f"{block.value} {len(chat.tokenizer.encode(words, add_special_tokens=False))}"
-            for block, words in (blocks or {}).items()
-            if words and block is not Block.CAMERAS
-        ]
-        each = f", its blocks {', '.join(counts)}" if counts else ""
+        blocks = ", ".join(f"{name} {count}" for name, count in (counts or {}).items())
         raise TrainError(
             f"clip {lesson.token} takes {lesson.length} tokens ({visual} of its "
             f"{len(lesson.grids)} images, {len(lesson.prompt_ids) - visual} of the prompt's words"
-            f"{each}, {len(lesson.answer_ids)} of the answer), the model has {context_tokens} "
-            "positions: raise model.decoder.context_tokens, or send fewer images or proposals"
+            f"{f' with its blocks {blocks}' if blocks else ''}, {len(lesson.answer_ids)} of the "
+            f"answer), the model has {context_tokens} positions: raise "
+            "model.decoder.context_tokens, or send fewer images or proposals"
         )

@@ -18,8 +18,9 @@ from drivevlm.train.checkpoint import (
     read_position,
     restore,
     write_checkpoint,
+    write_position,
 )
-from drivevlm.train.config import Stage, TrainConfig
+from drivevlm.train.config import Stage, TrainConfig, TrainError
 from drivevlm.train.learner import Learner, NotFiniteError
 from drivevlm.train.lessons import Course, Place
 from drivevlm.train.pupil import Pupil
@@ -82,7 +83,7 @@ class Position:
         stage: Counted from 0.
         step: Steps done in it.
         best: Score of the best checkpoint; None before the first validation.
-        skipped: Clips that could not be read on the way.
+        skipped: Clips that were left out on the way, since they could not be read or were too long.
         judged: The step of it after which it was validated last.
     """
 
@@ -101,7 +102,7 @@ def train(task: Task, watch: Watch) -> Position:
     task.folder.mkdir(parents=True, exist_ok=True)
     found = found_checkpoint(task.folder / LAST)
     position = Position() if found is None else Position(**read_position(found))
-    watch.resume(position.stage, position.step)
+    watch.resume(position.stage, position.step, position.judged)
     for number in range(position.stage, len(task.stages)):
         run = _Stage(task, watch, number)
         # The first of the resumed stages takes its weights from the checkpoint. Any other goes on
@@ -122,6 +123,7 @@ class _Stage:
     def __init__(self, task: Task, watch: Watch, number: int) -> None:
         self.task, self.watch, self.number = task, watch, number
         self.stage = task.stages[number]
+        self.learned, self.faults = 0, dict[str, str]()
         scales = Scales(task.desk.chat.tokenizer, task.config.spread_bins)
         self.learner = Learner(
             task.pupil, task.config, self.stage, task.accelerator, task.learnable, scales
@@ -132,12 +134,18 @@ class _Stage:
         config = self.task.config
         until = min(config.steps, config.stop_after or config.steps)
         if position.step > position.judged and self._validates(position.step, until):
+            self._save(position)  # a killed exchange may have left it under another name
             position = self._judge(position)  # which was broken off
-        waited_s = time.monotonic()
+        began, waited_s = position.step, time.monotonic()
         for batches in self._batches(position.step, until):
             position = self._learn(batches, position, data_s=time.monotonic() - waited_s)
             position = self._pause(position, until)
             waited_s = time.monotonic()
+        if position.step and not (began or self.learned):
+            raise TrainError(
+                f"stage {self.stage.value}: no clip could be learned from; "
+                + "; ".join(f"{token}: {why}" for token, why in list(self.faults.items())[:1])
+            )
         return position
 
     def _learn(self, batches: Sequence[Batch], position: Position, *, data_s: float) -> Position:
@@ -151,9 +159,11 @@ class _Stage:
         faults = {token: why for batch in batches for token, why in batch.faults.items()}
         skipped = position.skipped + len(faults)
         position = replace(position, step=position.step + 1, skipped=skipped)
+        self.faults |= faults
         for token, why in faults.items():
             self.watch.line(self._where(position) | {"skipped": token, "why": why})
         if learned is not None:
+            self.learned += 1
             self.watch.learned(self._where(position), learned, data_s=data_s, step_s=step_s)
         return position
 
@@ -172,7 +182,7 @@ class _Stage:
         """Validate and save where it is time to."""
         step, validates = position.step, self._validates(position.step, until)
         if step == until or validates or step % self.task.config.save_every == 0:
-            self._save(LAST, position)
+            self._save(position)
         return self._judge(position) if validates else position
 
     def _judge(self, position: Position) -> Position:
@@ -196,15 +206,15 @@ class _Stage:
             if score is not None and (position.best is None or score > position.best):
                 position = replace(position, best=score)
                 self._write(BEST, position)
-            self._write(LAST, position)
+            write_position(task.folder / LAST, asdict(position))
         task.accelerator.wait_for_everyone()
         return position
 
-    def _save(self, name: str, position: Position) -> None:
+    def _save(self, position: Position) -> None:
         """Once, by the first process."""
         self.task.accelerator.wait_for_everyone()
         if self.task.accelerator.is_main_process:
-            self._write(name, position)
+            self._write(LAST, position)
         self.task.accelerator.wait_for_everyone()
 
     def _write(self, name: str, position: Position) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from itertools import count
 
 import numpy as np
 import torch
@@ -59,12 +58,11 @@ def perceived(
 
 def with_figures(figures: Figures, more: Figures) -> Figures:
     """Those of one more data set; of a second one of the same kind all names end with `` 2``."""
-    for turn in count(1):
-        end = "" if turn == 1 else f" {turn}"
-        named = {f"{name}{end}": value for name, value in more.items()}
-        if not set(named) & set(figures):
-            return figures | named
-    raise AssertionError("counting has no end")
+    named, turn = dict(more), 1
+    while set(named) & set(figures):
+        turn += 1
+        named = {f"{name} {turn}": value for name, value in more.items()}
+    return figures | named
 
 
 def told_apart(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> bool:

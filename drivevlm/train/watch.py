@@ -36,8 +36,8 @@ class Watch:
     every: int
     _since: list[tuple[Learned, float, float]] = field(default_factory=list)
 
-    def resume(self, stage: int, step: int) -> None:
-        """Forget what was told of steps that will be taken again."""
+    def resume(self, stage: int, step: int, judged: int) -> None:
+        """Forget what was told of steps, and validations, that will be taken again."""
         if self.folder is None or not (self.folder / METRICS).is_file():
             return
         kept = []
@@ -46,7 +46,8 @@ class Watch:
                 line = json.loads(text)
             except ValueError:  # the end of a killed process
                 continue
-            if (line["stage_number"], line["step"]) <= (stage, step):
+            end = judged if "validation" in line else step
+            if (line["stage_number"], line["step"]) <= (stage, end):
                 kept.append(text + "\n")
         new = self.folder / f"{METRICS}.new"
         new.write_text("".join(kept), encoding="utf-8")
