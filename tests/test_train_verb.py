@@ -205,3 +205,16 @@ def test_fresh_adapters_are_drawn_by_the_seed(packed, tmp_path):
         drawn.append({k: v for k, v in kept.items() if k.startswith("weight.") and "lora" in k})
     assert drawn[0]
     assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
+
+
+def test_a_full_disk_is_one_line_wherever_it_is_met(packed, tmp_path, capsys, monkeypatch):
+    def fills(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("drivevlm.train.watch.Watch.line", fills)
+    told = [f"data.path={packed}", *WORDS, *SMALL, "train.steps=1"]
+    assert main(["train", *told, f"out={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert f"resume={tmp_path / 'run'}" in error
+    assert len(error.strip().splitlines()) == 1
