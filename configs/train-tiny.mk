@@ -1,6 +1,6 @@
 # `make train-tiny`: from seeds to weights of `tiny`. Hours on two cores; each step ends with a file,
 # and one that was broken off goes on where it stopped. The weights that ship came another way, in
-# three rounds with the same stages: docs/EXPERIMENTS.md tells theirs.
+# four rounds with the same stages: docs/EXPERIMENTS.md tells theirs.
 TINY       ?= build/tiny
 TINY_SEEDS := 3000 4000
 TINY_WORLD := world=train world.scenes=40 world.pairs=800 world.runs=2 world.approaching=170 world.left_turns=30
