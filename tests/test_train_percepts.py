@@ -262,3 +262,9 @@ def test_a_stage_that_teaches_to_see_tells_what_is_seen_and_makes_no_checkpoint_
     assert told == [(step, {"sees_reach_m": 1.0}) for step in (2, 4)]
     assert (tmp_path / LAST).is_dir()
     assert not (tmp_path / BEST).exists()
+
+
+def test_metres_are_told_in_single_precision_whatever_the_attention_is_in():
+    heads = Heads(32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert heads._looked(torch.randn(5, 32), [2, 3]).dtype is torch.float32
