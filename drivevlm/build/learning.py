@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +39,7 @@ from drivevlm.train.form import Forms
 from drivevlm.train.heads import Heads
 from drivevlm.train.lessons import DataSet, Progress
 from drivevlm.train.loop import Task
-from drivevlm.train.perceiving import perceived
+from drivevlm.train.perceiving import Figures, perceived
 from drivevlm.train.pupil import Pupil
 from drivevlm.train.reframed import Reframed
 from drivevlm.train.vocabulary import texts_of
@@ -129,15 +129,7 @@ def task_of(
     if config.threads:
         torch.set_num_threads(config.threads)
     forms = Forms(ready.dialogue, config)
-    start = folder / START
-    if accelerator.is_main_process and not (start / "config.json").is_file():
-        model, processor = _begun(ready, forms, say)
-        new = folder / f"{START}.new"  # a killed process leaves no half of it under its name
-        _save(model, processor, ready, new)
-        new.rename(start)
-    accelerator.wait_for_everyone()
-    with quiet():
-        model, processor = load_model(start, dtype=torch.float32)
+    model, processor = _start(ready, forms, folder, accelerator, say)
     if config.checkpointing:
         network: Any = model
         network.gradient_checkpointing_enable()
@@ -160,13 +152,6 @@ def task_of(
     desk.check_longest()  # before hours of looking
     eyes = Eyes(learning, model, chat, accelerator, say, progress)
     desk = eyes.opened(desk)
-    perceive = None
-    if ready.val and Stage.PERCEIVE in settings.stage:
-        unseen = tuple(DataSet.of(each, progress) for each in ready.val)
-        for each in unseen:
-            say(f"to validate on: {each.told()}")
-        calm = eyes.opened(replace(desk, sets=unseen, forms=Forms(ready.dialogue, _calm(config))))
-        perceive = partial(perceived, pupil, calm, batch=config.batch, within=accelerator.autocast)
     return Task(
         config=config,
         stages=settings.stage,
@@ -186,8 +171,35 @@ def task_of(
         )
         if ready.val
         else None,
-        perceive=perceive,
+        perceive=_perceiving(ready, pupil, desk, eyes)
+        if ready.val and Stage.PERCEIVE in settings.stage
+        else None,
     )
+
+
+def _start(
+    ready: Prepared, forms: Forms, folder: Path, accelerator: Accelerator, say: Say
+) -> tuple[Any, Any]:
+    """The model that the run began with, and its processor; kept where the run is new."""
+    start = folder / START
+    if accelerator.is_main_process and not (start / "config.json").is_file():
+        model, processor = _begun(ready, forms, say)
+        new = folder / f"{START}.new"  # a killed process leaves no half of it under its name
+        _save(model, processor, ready, new)
+        new.rename(start)
+    accelerator.wait_for_everyone()
+    with quiet():
+        return load_model(start, dtype=torch.float32)
+
+
+def _perceiving(ready: Prepared, pupil: Pupil, desk: Desk, eyes: Eyes) -> Callable[[], Figures]:
+    """Tells what the heads see in what is validated on."""
+    config = ready.learning.settings.train
+    unseen = tuple(DataSet.of(each, eyes.progress) for each in ready.val)
+    for each in unseen:
+        eyes.say(f"to validate on: {each.told()}")
+    calm = eyes.opened(replace(desk, sets=unseen, forms=Forms(ready.dialogue, _calm(config))))
+    return partial(perceived, pupil, calm, batch=config.batch, within=eyes.accelerator.autocast)
 
 
 def _calm(config: TrainConfig) -> TrainConfig:
