@@ -27,6 +27,7 @@ from drivevlm.app.settings import TRAIN
 from drivevlm.build.learning import prepared, task_of
 from drivevlm.build.learning_settings import Learning
 from drivevlm.build.table import DATA
+from drivevlm.model.scales import Scales
 from drivevlm.train.config import Stage
 from drivevlm.train.learner import Learner
 from drivevlm.train.lessons import Course
@@ -58,7 +59,8 @@ def main(steps: int, precision: str) -> None:
         begun = time.perf_counter()
         task = task_of(ready, home / "run", accelerator, quiet, quiet)
         prepare_s = time.perf_counter() - begun
-        learner = Learner(task.pupil, task.config, Stage.SFT, accelerator, task.learnable)
+        scales = Scales(task.desk.chat.tokenizer, task.config.spread_bins)
+        learner = Learner(task.pupil, task.config, Stage.SFT, accelerator, task.learnable, scales)
         course = Course(task.desk.sets, (), clips=8 * (steps + 1), seed=0)
         data_s, forward_s, backward_s, clips, tokens, operations = [], [], [], 0, 0, 0.0
         for number, places in enumerate(course.batches(8)):
