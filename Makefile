@@ -35,6 +35,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=sim:benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test-ready

@@ -11,8 +11,10 @@ noise of their own. Prints the share of studies whose 95 % interval holds ``TRUT
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drivevlm.metrics.interval import paired_intervals
 
@@ -22,7 +24,7 @@ SCENES, CLIPS = 80, 40
 
 def study(
     rng: np.random.Generator, *, scenes: int, clips: int, skewed: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.str_]]:
     """Values of run a and of run b, (scenes * clips, 1) each, and the clips' scenes."""
     scene = np.repeat(np.arange(scenes), clips)
     difficulty = rng.gamma(2.0, 1.0, scenes)[scene] + rng.normal(0.0, 1.0, len(scene))

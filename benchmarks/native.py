@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from typing import Any
 
 import torch
 
@@ -26,9 +27,10 @@ from drivevlm.vlm.chat import Chat
 from drivevlm.vlm.config import NativeConfig
 from drivevlm.vlm.native.conversation import written
 from drivevlm.vlm.native.engine import NativeVLM
+from drivevlm.world.clip import Clip
 
 
-def naive_ms(model: torch.nn.Module, chat: Chat, planner: VLMPlanner, clip, count: int) -> float:
+def naive_ms(model: Any, chat: Chat, planner: VLMPlanner, clip: Clip, count: int) -> float:
     """One clip through ``generate``: everything anew."""
     request = planner.dialogue.ask(clip)
     begun = time.perf_counter()
@@ -50,9 +52,10 @@ def main(clips: int) -> None:
     parts = Parts.of(Chosen.of(values, groups), lambda line: None)
     config = NativeConfig(model=os.environ.get("DRIVEVLM_MODEL", ""))
     vlm = NativeVLM(config)
-    model, processor = load_model(config.folder, dtype=torch.float32)
-    model, chat, planner = model.eval(), Chat(processor), parts.asking(vlm)
-    stages, ours_ms, naives_ms, replies = {}, [], [], []
+    loaded: Any = load_model(config.folder, dtype=torch.float32)
+    model, chat, planner = loaded[0].eval(), Chat(loaded[1]), parts.asking(vlm)
+    stages: dict[str, list[float]] = {}
+    ours_ms, naives_ms, replies = [], [], []
     tokens = [token for scene in parts.recording.scenes() for token in scene.tokens][:clips]
     for token in tokens:
         clip = parts.recording.clip(token)

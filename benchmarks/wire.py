@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 import psutil
@@ -53,7 +54,7 @@ def hear(domain_id: int, pipe: Connection) -> None:
     latencies_ms: list[float] = []
     lock = threading.Lock()
 
-    def heard(message) -> None:
+    def heard(message: Any) -> None:
         stamp = message.header.stamp
         took_ms = (time.time_ns() - (stamp.sec * 10**9 + stamp.nanosec)) / 1e6
         with lock:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import drivevlm
+from drivevlm.build.taught import taught_forms
 from drivevlm.record.manifest import git_state
 from drivevlm.record.run_folder import RecordError, read_manifest
 from drivevlm.report.results import at, branch
@@ -16,7 +17,7 @@ from seeing.figures import figures
 from seeing.rows import BASELINES, BLIND, VLM, Asked, every_row
 from seeing.runs import Runs, results_of
 from seeing.sets import DataSet
-from seeing.taught import doubts, taught_forms
+from seeing.taught import doubts
 
 Json = dict[str, Any]
 
