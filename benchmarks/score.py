@@ -96,10 +96,8 @@ def main(samples: int, clips: int) -> None:
             print(
                 f"{name:<12}{len(cases):>6}{cold_s:>9.2f}{warm_s:>9.2f}{one_s:>16.1f}{size:>8.1f}"
             )
-        for words, (cold_s, warm_s, one_s) in {
-            **sums,
-            "all": sum(sums.values(), np.zeros(3)),
-        }.items():
+        sums["all"] = sums["cells"] + sums["no cells"]
+        for words, (cold_s, warm_s, one_s) in sums.items():
             ratio = one_s / warm_s if warm_s else float("nan")
             print(
                 f"{words:<12}{'':>6}{cold_s:>9.2f}{warm_s:>9.2f}{one_s:>16.1f}"

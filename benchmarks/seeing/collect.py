@@ -144,7 +144,8 @@ def _differences(runs: Runs, data: DataSet) -> Iterator[Json]:
     blind = Asked(BASELINES, ""), BLIND
     for asked in every_row():
         if asked.form and not asked.row.based:
-            yield from _difference(runs, data, blind, (asked, VLM), "all")
+            for clips in ("all", "onset"):
+                yield from _difference(runs, data, blind, (asked, VLM), clips)
 
 
 def _difference(
